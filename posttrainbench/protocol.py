@@ -1,0 +1,48 @@
+"""A protocol: the versioned rules that a run is done under and a board stands on."""
+
+from typing import Literal
+
+import msgspec
+
+from posttrainbench.strict import Value
+
+
+class EarlyStop(Value, frozen=True, kw_only=True):
+    """What happens when the agent ends before its time: nothing, or its session is continued."""
+
+    policy: Literal["end", "continue"] = "end"
+    minutes_left: float = 30.0
+    """Continue only while more than this many minutes remain."""
+    times: int = 0
+    """Continue at most this often."""
+
+
+class Protocol(Value, frozen=True, kw_only=True):
+    """The rules of a run. `protocols/<name>.toml`."""
+
+    name: str
+    version: int
+    title: str
+    hours: float
+    """Wall time of the agent's session."""
+    grace_seconds: float = 30.0
+    """Between SIGTERM and SIGKILL at the deadline."""
+    gpus: int = 0
+    network: Literal["none", "closed", "curated", "open"] = "none"
+    chat_template: Literal["none", "family"] = "family"
+    """`family`: the template declared for the model's architecture; `none`: prompts as plain text. Never the
+    checkpoint's own."""
+    limit: int | None = None
+    """Score a fixed random subset of this many test questions (None: all)."""
+    dev_limit: int | None = None
+    """How many dev questions evaluate.py uses unless told otherwise (None: all)."""
+    few_shot_baseline: bool = True
+    """Measure the base model with worked examples in the prompt too, since much of a gain may be format."""
+    max_checkpoint_gb: float = 40.0
+    max_output_mb: float = 64.0
+    """How much of the agent's output is kept: half from its beginning, half from its end."""
+    min_free_gb: float = 1.0
+    """Free disk that prepare asks for."""
+    early_stop: EarlyStop = msgspec.field(default_factory=EarlyStop)
+    scored: bool = True
+    """Whether boards may rank runs under this protocol; `smoke` is for trying things out."""

@@ -1,0 +1,111 @@
+"""The seam between a run and the place where foreign code runs.
+
+`local` is a process group (inside bubblewrap where it is installed). Each kind satisfies `Sandbox` and stands in
+`kinds.KINDS`. A detached session is found again by its handle, which is JSON in the run's journal.
+"""
+
+from pathlib import Path
+from typing import Literal, Protocol
+
+from posttrainbench.strict import Value
+
+
+class Mounts(Value, frozen=True, kw_only=True):
+    """Host folders, by what may be done with them. Absolute paths."""
+
+    read: list[str]
+    write: list[str]
+
+
+class SessionSpec(Value, frozen=True, kw_only=True):
+    """A session to start. Paths are the host's, absolute; a kind that mounts them elsewhere rewrites them."""
+
+    run: str
+    session: str
+    """Folder of the supervisor's files (supervisor.py says which)."""
+    workspace: str
+    bench: str
+    model: str
+    agent: str
+    home: str
+    tmp: str
+    command: list[str]
+    resume_command: list[str]
+    env: dict[str, str]
+    seconds: float
+    grace_seconds: float
+    max_output_bytes: int
+    early_stop_times: int
+    early_stop_seconds_left: float
+    network: str
+    gpus: int = 0
+    interactive: bool = False
+
+
+class JobSpec(Value, frozen=True, kw_only=True):
+    """A process that is waited for: it gets no network, and dies with ptb."""
+
+    command: list[str]
+    cwd: str
+    env: dict[str, str]
+    mounts: Mounts
+    log: str
+    """File that takes its stdout and stderr, bounded."""
+    seconds: float
+    gpus: int = 0
+
+
+class JobResult(Value, frozen=True, kw_only=True):
+    """How a job ended."""
+
+    exit_code: int
+    timed_out: bool
+    seconds: float
+    tail: str
+    """The last lines of its output, decoded with replacement."""
+
+
+class Handle(Value, frozen=True, kw_only=True):
+    """What finds a detached session again."""
+
+    kind: str
+    data: dict[str, str]
+
+
+class Sandbox(Protocol):
+    """A kind of sandbox."""
+
+    name: str
+
+    def isolation(self) -> list[str]:
+        """What this kind does NOT isolate on this machine, a sentence each; empty for a full sandbox."""
+        ...
+
+    def python(self) -> str:
+        """The Python interpreter inside the sandbox."""
+        ...
+
+    def start(self, spec: SessionSpec) -> Handle:
+        """Start a detached session. Never starts a second one in the same session folder: the supervisor claims it."""
+        ...
+
+    def state(self, spec: SessionSpec, handle: Handle | None) -> Literal["absent", "running", "ended", "lost"]:
+        """absent: never started; ended: the supervisor wrote its result; lost: it is gone without one."""
+        ...
+
+    def stop(self, spec: SessionSpec, handle: Handle | None, reason: str) -> None:
+        """End the session and everything in it, now; idempotent."""
+        ...
+
+    def close(self, spec: SessionSpec, handle: Handle | None) -> None:
+        """Make sure that nothing of the session is left running; idempotent. Called before anything is frozen."""
+        ...
+
+    def run(self, spec: JobSpec) -> JobResult:
+        """Run a job to its end; everything it started is gone afterwards."""
+        ...
+
+
+def absolute(path: Path) -> str:
+    """A host path as a spec holds it."""
+    return str(path.resolve())
