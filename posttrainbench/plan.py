@@ -1,11 +1,20 @@
 """The plan of a run: everything that was decided before it starts, frozen, with every digest known by then.
 
-Pure: reads the catalog's values, touches no network, model or sandbox.
+Reads the catalog and its folders; touches no network, model or sandbox.
 """
 
-from posttrainbench.catalog import Decoding, Model, Task
+import contextlib
+import datetime
+import platform
+import re
+import secrets
+from importlib import metadata
+from pathlib import Path
+
+from posttrainbench.catalog import Agent, Entry, Model, Task, Variant
+from posttrainbench.errors import UsageError
 from posttrainbench.protocol import Protocol
-from posttrainbench.strict import Value
+from posttrainbench.strict import Value, digest_file, digest_folder, digest_value
 
 FORMAT = 1
 
@@ -63,8 +72,54 @@ class Plan(Value, frozen=True, kw_only=True):
         """Base model × task."""
         return f"{self.model.name} × {self.task.name}"
 
-    @property
-    def decoding(self) -> Decoding:
-        return self.task.decoding
 
 
+
+PACKAGES = ("accelerate", "datasets", "lm-eval", "numpy", "peft", "safetensors", "tokenizers", "torch", "transformers", "trl", "vllm")
+"""Installed packages that can change a score."""
+
+
+def merge(entry: Entry[Agent], variant: str, command: list[str]) -> AgentPlan:
+    """An agent with its variant merged in; `command` replaces the command line of an agent that needs one."""
+    agent = entry.value
+    if variant and variant not in agent.variants:
+        known = ", ".join(f"{agent.name}:{name}" for name in sorted(agent.variants)) or "none"
+        raise UsageError(f"Agent {agent.name!r} has no variant {variant!r}. Known: {known}.")
+    if "command" in agent.needs and not command:
+        raise UsageError(f"Agent {agent.name!r} runs your command line: add it after `--`, as in `ptb run … -- ./train.sh`.")
+    if command and "command" not in agent.needs:
+        raise UsageError(f"Agent {agent.name!r} has its own command; a command line after `--` is for --agent command.")
+    chosen = agent.variants.get(variant, Variant())
+    return AgentPlan(
+        name=agent.name,
+        variant=variant,
+        version=agent.version,
+        folder=str(entry.path),
+        digest=digest_folder(entry.path),
+        command=command or [*agent.command, *chosen.arguments],
+        resume_command=[*agent.resume_command, *chosen.arguments] if agent.resume_command else [],
+        env={**agent.env, **chosen.env},
+        needs=list(agent.needs),
+        transcript=agent.transcript,
+    )
+
+
+def name_run(moment: datetime.datetime, agent: str, task: str, model: str) -> str:
+    """A run's name: sorts by time, tells its cell, and does not meet another's."""
+    words = [moment.strftime("%Y%m%d-%H%M%S"), agent, task, model, secrets.token_hex(2)]
+    return re.sub(r"[^A-Za-z0-9._-]+", "_", "-".join(words)).strip("._")
+
+
+def versions() -> dict[str, str]:
+    """Versions of the installed PACKAGES, and of Python."""
+    found = {"python": platform.python_version()}
+    for package in PACKAGES:
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            found[package] = metadata.version(package)
+    return found
+
+
+def code_digest() -> str:
+    """Digest of the code of ours that runs inside sandboxes."""
+    package = Path(__file__).parent
+    return digest_value({name: digest_file(package / name) for name in ("supervisor.py", "evaluation/cell.py")})
