@@ -1,0 +1,116 @@
+"""Score a stored run again, or any checkpoint folder.
+
+  ptb evaluate RUN                       score the frozen checkpoint of a run again, as its plan says; the record stays
+  ptb evaluate FOLDER --task bfcl        score a folder with a model on a task's test split
+
+Nothing here changes a sealed record: a second measurement is printed beside the first.
+"""
+
+import argparse
+import shutil
+import tempfile
+from pathlib import Path
+
+from posttrainbench import catalog, pipeline, record, statistics
+from posttrainbench.commands import options, outcome
+from posttrainbench.errors import MissingError, UsageError
+from posttrainbench.evaluation import CheckpointUnusable, bench, measure
+from posttrainbench.inputs import data, families
+from posttrainbench.plan import Plan
+from posttrainbench.reporter import Reporter, Silent, Terminal, following
+from posttrainbench.sandbox import kinds
+from posttrainbench.settings import Settings
+from posttrainbench.strict import read_json, to_json
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the verb's flags."""
+    parser.add_argument("what", metavar="RUN|FOLDER", help="a run, or a folder with config.json and safetensors in it")
+    parser.add_argument("--task", metavar="T", help="with a folder: the task")
+    parser.add_argument("--protocol", default="sealed-v1", metavar="P", help="with a folder: decides the chat template")
+    parser.add_argument("--limit", type=int, metavar="N", help="with a folder: score N test questions")
+    parser.add_argument("--few-shot", type=int, default=0, metavar="N", help="with a folder: worked examples in the prompt")
+    parser.add_argument("--backend", choices=["hf", "vllm"], default="hf", help="with a folder (default: %(default)s)")
+    parser.add_argument("--json", action="store_true", help="print the measurement as JSON")
+    options.places(parser)
+
+
+def main(args: argparse.Namespace) -> int:
+    """Measure once more."""
+    settings = options.load(args)
+    reporter = Silent() if args.json else Terminal()
+    if (Path(args.what) / "config.json").is_file():
+        return _folder(args, settings, reporter)
+    if args.task:
+        raise UsageError(f"{args.what} holds no config.json, so it is no checkpoint folder that --task could score.")
+    return _again(args, settings, reporter)
+
+
+def _again(args: argparse.Namespace, settings: Settings, reporter: Reporter) -> int:
+    folder = options.find_run(args.what, settings.runs)
+    plan = read_json(folder.plan, Plan)
+    if not folder.checkpoint.is_dir():
+        raise UsageError(f"Run {plan.run} has no frozen checkpoint. `ptb show {plan.run}` says where it stands.")
+    run = pipeline.Run(plan, folder, settings.cache, kinds.open_sandbox(plan.sandbox), reporter)
+    with tempfile.TemporaryDirectory(dir=folder.path, prefix="again-") as temporary:
+        out = Path(temporary)
+        with pipeline.exclusively(folder.lock), reporter.stage("evaluate", "once more"):
+            pipeline.score_checkpoint(run, folder.checkpoint, out)
+        if folder.record.exists() and not args.json:
+            first = record.read(folder.record).final
+            print(f"first measurement: {_sentence(first)}" if first else "first measurement: none")
+        return _print(read_json(out / "final.json", measure.Measured), out / "final", args.json)
+
+
+def _folder(args: argparse.Namespace, settings: Settings, reporter: Reporter) -> int:
+    if not args.task:
+        raise UsageError(f"{args.what} is a model folder: say with --task what to score it on.")
+    task = catalog.find(settings.catalog.tasks(), args.task, "task")
+    protocol, _ = catalog.find(settings.catalog.protocols(), args.protocol, "protocol")
+    weights = Path(args.what).resolve()
+    template = families.chat_template(weights) if protocol.chat_template == "family" else None
+    if protocol.chat_template == "family" and template is None:
+        raise MissingError(f"No chat template is declared for the architecture of {weights}; use --protocol smoke.")
+    splits = data.fetch(task.value, task.path, settings.data, settings.cache)
+    out = Path(tempfile.mkdtemp(prefix="ptb-evaluate-"))
+    try:
+        bench.lay(
+            task.value,
+            task.path,
+            splits,
+            out / "sealed",
+            split="test",
+            limit=args.limit or protocol.limit,
+            chat_template=template,
+            cache=settings.cache,
+        )
+        with reporter.stage("evaluate", f"{weights.name} on {task.value.name}"):
+            with following(reporter.status, lambda: pipeline.last_line(out / "final", "checkpoint")):
+                found = measure.measure(
+                    kinds.open_sandbox("local"),
+                    bench=out / "sealed",
+                    model=weights,
+                    out=out / "final",
+                    few_shot=args.few_shot,
+                    backend=args.backend,
+                )
+        return _print(found, out / "final", args.json)
+    finally:
+        shutil.rmtree(out, ignore_errors=True)
+
+
+def _sentence(found: measure.Measured) -> str:
+    if isinstance(found, CheckpointUnusable):
+        return f"unusable: {found.reason}"
+    return f"{100 * found.score:.1f} % of {found.n} questions"
+
+
+def _print(found: measure.Measured, out: Path, as_json: bool) -> int:
+    if as_json:
+        print(to_json(found).decode(), end="")
+    elif isinstance(found, CheckpointUnusable):
+        print(f"unusable: {found.reason}")
+    else:
+        estimate = statistics.mean(list(measure.outcomes(out).values()))
+        print(f"{found.task} {found.split}, {found.few_shot}-shot: {outcome.percent(estimate)} of {found.n} questions")
+    return 0

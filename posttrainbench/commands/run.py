@@ -1,0 +1,131 @@
+"""Let an agent post-train a model, and score what it leaves.
+
+Base model × task, one agent, one seed, under a protocol. The agent works in a sandbox that goes on without ptb: when
+ptb is killed or interrupted, `ptb resume` takes the run up again.
+
+  ptb run --agent sft --task bfcl --model smollm2-135m --protocol smoke
+  ptb run --agent base --task gsm8k --model Qwen/Qwen3-1.7B-Base
+  ptb run --agent command --task bfcl --model ./my-model --protocol smoke -- python train.py
+"""
+
+import argparse
+import datetime
+import sys
+from importlib.util import find_spec
+
+import msgspec
+
+from posttrainbench import __version__, catalog, pipeline, plan
+from posttrainbench.commands import options, outcome
+from posttrainbench.errors import MissingError, UsageError
+from posttrainbench.inputs import model
+from posttrainbench.journal import now
+from posttrainbench.plan import Plan
+from posttrainbench.reporter import Reporter, Silent, Terminal
+from posttrainbench.sandbox import kinds
+from posttrainbench.settings import Settings
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the verb's flags."""
+    parser.add_argument("--agent", required=True, metavar="A", help="agent or agent:variant (`ptb list agents`)")
+    parser.add_argument("--task", required=True, metavar="T", help="benchmark to improve (`ptb list tasks`)")
+    parser.add_argument(
+        "--model", required=True, metavar="M", help="name (`ptb list models`), hub id org/name[@revision], or folder"
+    )
+    parser.add_argument("--protocol", default="sealed-v1", metavar="P", help="rules of the run (default: %(default)s)")
+    parser.add_argument("--hours", type=float, metavar="H", help="wall time of the session (default: the protocol's)")
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="given to the agent (default: %(default)s)")
+    parser.add_argument("--limit", type=int, metavar="N", help="score N test questions (default: the protocol's)")
+    parser.add_argument("--sandbox", default="local", metavar="S", help=f"{' or '.join(kinds.KINDS)} (default: %(default)s)")
+    parser.add_argument("--backend", choices=["hf", "vllm"], default="hf", help="what generates answers (default: %(default)s)")
+    parser.add_argument("--dry-run", action="store_true", help="print the plan and stop")
+    parser.add_argument("--json", action="store_true", help="print the plan or the record as JSON")
+    options.places(parser)
+    parser.add_argument("command", nargs="*", metavar="-- COMMAND", help="command line of --agent command")
+
+
+def main(args: argparse.Namespace) -> int:
+    """Carry out one run."""
+    settings = options.load(args)
+    drawn = draw(args, settings)
+    if args.dry_run:
+        print(msgspec.json.format(msgspec.json.encode(drawn), indent=2).decode() if args.json else _preview(drawn))
+        return 0
+    _check_extras(drawn)
+    reporter: Reporter = Silent() if args.json else Terminal()
+    folder = pipeline.create(drawn, settings.runs)
+    reporter.say(f"run {drawn.run}")
+    sandbox = kinds.open_sandbox(drawn.sandbox)
+    sealed = pipeline.carry_out(pipeline.Run(drawn, folder, settings.cache, sandbox, reporter))
+    return outcome.show(sealed, folder, as_json=args.json)
+
+
+def draw(args: argparse.Namespace, settings: Settings) -> Plan:
+    """The plan that the flags ask for."""
+    known = settings.catalog
+    name, variant = catalog.split_variant(args.agent)
+    agent = plan.merge(catalog.find(known.agents(), name, "agent"), variant, args.command)
+    task = catalog.find(known.tasks(), args.task, "task")
+    protocol, _ = catalog.find(known.protocols(), args.protocol, "protocol")
+    chosen = model.resolve(args.model, known.models())
+    hours = protocol.hours if args.hours is None else args.hours
+    limit = protocol.limit if args.limit is None else args.limit
+    if not 0 < hours <= 1000:
+        raise UsageError(f"--hours {hours:g} is not a session: give more than 0 and at most 1000.")
+    if limit is not None and limit < 1:
+        raise UsageError(f"--limit {limit} scores nothing: give 1 or more, or leave it out for all questions.")
+    if not 0 <= args.seed < 2**31:
+        raise UsageError(f"--seed {args.seed} is out of range: give 0 to {2**31 - 1}.")
+    kinds.check(args.sandbox)
+    return Plan(
+        run=plan.name_run(datetime.datetime.now(datetime.UTC), agent.label, args.task, chosen.name),
+        created=now(),
+        ptb=__version__,
+        agent=agent,
+        task=task.value,
+        task_folder=str(task.path),
+        task_digest=plan.digest_folder(task.path),
+        data_dir=str(settings.data) if settings.data else None,
+        model=chosen,
+        protocol=protocol,
+        hours=hours,
+        seed=args.seed,
+        limit=limit,
+        sandbox=args.sandbox,
+        backend=args.backend,
+        packages=plan.versions(),
+        code=plan.code_digest(),
+    )
+
+
+def _preview(drawn: Plan) -> str:
+    questions = drawn.limit or drawn.task.splits["test"].size
+    return "\n".join(
+        [
+            f"run       {drawn.run}",
+            f"agent     {drawn.agent.label} {drawn.agent.version}: {' '.join(drawn.agent.command)}",
+            f"cell      {drawn.cell}, {questions} of {drawn.task.splits['test'].size} test questions",
+            f"protocol  {drawn.protocol.name}: {drawn.hours * 60:g} min, {drawn.protocol.gpus} GPUs, "
+            f"network {drawn.protocol.network}",
+            f"sandbox   {drawn.sandbox}, seed {drawn.seed}, backend {drawn.backend}",
+        ]
+    )
+
+
+def _check_extras(drawn: Plan) -> None:
+    """Find out before hours of work whether this machine can do its part."""
+    if drawn.sandbox != "local":
+        return
+    needed = {"lm_eval": "scoring", "torch": "scoring"}
+    if "local" in drawn.agent.needs:
+        needed |= {"trl": f"agent {drawn.agent.name}"}
+    if drawn.backend == "vllm":
+        needed |= {"vllm": "--backend vllm"}
+    missing = [name for name in needed if find_spec(name) is None]
+    if missing:
+        extra = "gpu" if missing == ["vllm"] else "local"
+        raise MissingError(
+            f"{', '.join(missing)} is not installed in {sys.prefix}, but {needed[missing[0]]} needs it. "
+            f"Install it with: pip install 'posttrainbench[{extra}]'"
+        )

@@ -1,0 +1,390 @@
+"""The story of one run, a stage a function:
+
+    plan → prepare → session → freeze → audit → evaluate → seal
+
+Each stage reads what earlier ones left in the run's folder and writes its own part atomically. The journal says before
+a stage acts that it begins, and afterwards that it is done. So `resume` repeats only what was not done, and a run
+survives the death of the program that started it. This module is the only one that knows all stages.
+"""
+
+import contextlib
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from posttrainbench import checkpoint, integrity, record, scores
+from posttrainbench.agent import prompt, session, workspace
+from posttrainbench.agent.result import SessionResult, read_result, read_telemetry, tail
+from posttrainbench.board import report
+from posttrainbench.checkpoint import Frozen, Refused
+from posttrainbench.errors import MissingError, StorageError
+from posttrainbench.evaluation import CheckpointUnusable, Measurement, baseline, bench, measure
+from posttrainbench.folder import RunFolder
+from posttrainbench.inputs import data, families, model
+from posttrainbench.integrity import Audit
+from posttrainbench.journal import Journal, exclusively, now
+from posttrainbench.plan import Plan
+from posttrainbench.record import Incident, Outcome, Prepared, Record, Times
+from posttrainbench.reporter import Reporter, following
+from posttrainbench.sandbox import Handle, Sandbox, SessionSpec
+from posttrainbench.strict import disk, digest_file, digest_folder, digest_value, manifest, read_json, write_bytes, write_json
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run and what its stages need."""
+
+    plan: Plan
+    folder: RunFolder
+    cache: Path
+    sandbox: Sandbox
+    reporter: Reporter
+
+    @property
+    def journal(self) -> Journal:
+        return Journal(self.folder.journal)
+
+
+def create(plan: Plan, runs: Path) -> RunFolder:
+    """Make the run's folder with its plan in it."""
+    folder = RunFolder(runs / plan.run)
+    with disk(f"create the run's folder {folder.path}"):
+        folder.path.mkdir(parents=True)
+    write_json(folder.plan, plan)
+    return folder
+
+
+def carry_out(run: Run) -> Record:
+    """Do every stage that is not done yet; returns the sealed record."""
+    with exclusively(run.folder.lock):
+        for stage in STAGES:
+            if not run.journal.is_done(stage.name):
+                with run.journal.stage(stage.name), run.reporter.stage(stage.name, stage.title(run)):
+                    stage.act(run)
+    return record.read(run.folder.record)
+
+
+def prepare(run: Run) -> None:
+    """Fetch model and data, lay out exactly the files that the agent may see, and remember their digests."""
+    plan, folder = run.plan, run.folder
+    _check_room(plan, folder)
+    base = model.obtain(plan.model, run.cache, run.reporter.status)
+    run.reporter.status("reading the task's data")
+    splits = _splits(run)
+    for path in (folder.bench, folder.workspace, folder.home, folder.tmp, folder.session):
+        if path.exists():
+            shutil.rmtree(path)
+    _lay(run, splits, "dev", folder.bench, base.folder)
+    protected = workspace.prepare(plan, folder, base.folder)
+    prepared = Prepared(
+        model_folder=str(base.folder),
+        model_digest=base.digest,
+        model_revision=base.revision,
+        bench_digest=digest_folder(folder.bench),
+        test_digest=digest_value(splits["test"]),
+        protected=protected,
+        isolation=run.sandbox.isolation(),
+    )
+    write_json(folder.prepared, prepared)
+
+
+def hold_session(run: Run) -> None:
+    """Start the agent in a detached sandbox, or find the one that was started, and watch it until it ends."""
+    folder, journal = run.folder, run.journal
+    spec = session.spec(run.plan, folder, Path(_prepared(run).model_folder), run.sandbox.python())
+    known = handle(folder, run.sandbox)
+    if run.sandbox.state(spec, known) == "absent":
+        journal.note("session", starting="yes")
+        known = run.sandbox.start(spec)
+        journal.note("session", **known.data)
+    elif not folder.path.joinpath("session.json").exists():
+        journal.note("session", adopted="yes")
+        run.reporter.say("The session was already started; watching it again.")
+    with following(run.reporter.status, lambda: _glimpse(run)):
+        _watch(run, spec, known)
+    state = run.sandbox.state(spec, known)
+    run.sandbox.close(spec, known)
+    if state == "ended":
+        result = read_result(folder.session)
+    else:
+        seconds = max((sample.t for sample in read_telemetry(folder.session)), default=0.0)
+        result = SessionResult(reason="lost", seconds=seconds, detail="the supervisor is gone and left no result")
+    write_json(folder.path / "session.json", result)
+
+
+def _watch(run: Run, spec: SessionSpec, handle: Handle | None) -> None:
+    """Wait for the session's end. The supervisor keeps the deadline; if it fails to, ptb ends the session itself."""
+    last = time.monotonic() + spec.seconds * (1 + spec.early_stop_times) + 4 * spec.grace_seconds + 60
+    while run.sandbox.state(spec, handle) == "running":
+        if time.monotonic() > last:
+            run.sandbox.stop(spec, handle, "the supervisor did not end the session at its deadline")
+        time.sleep(0.2)
+
+
+def freeze(run: Run) -> None:
+    """Copy what the agent left in final_model/ out of its reach: validated, hashed, free of code and links."""
+    result = _session(run)
+    if result.reason in ("lost", "stopped"):
+        return
+    frozen = checkpoint.freeze(
+        run.folder.workspace / "final_model",
+        run.folder.checkpoint,
+        Path(_prepared(run).model_folder),
+        max_bytes=int(run.plan.protocol.max_checkpoint_gb * 1e9),
+    )
+    write_json(run.folder.freeze, frozen)
+
+
+def audit(run: Run) -> None:
+    """Look for signs that the agent broke the rules; what cannot be checked yet is said to be unchecked."""
+    roots = {"workspace": run.folder.workspace, "bench": run.folder.bench}
+    write_json(run.folder.audit, integrity.audit(_prepared(run).protected, roots))
+
+
+def evaluate(run: Run) -> None:
+    """Score base, few-shot base and checkpoint on the sealed test split, each in a fresh process of its own."""
+    frozen = _frozen(run)
+    if not isinstance(frozen, Frozen) or _audit(run).verdict == "disqualified":
+        return
+    score_checkpoint(run, run.folder.checkpoint, run.folder.evaluation)
+
+
+def score_checkpoint(run: Run, weights: Path, out: Path) -> None:
+    """Measure the base model (cached) and the weights on the test split; writes three files below `out`."""
+    prepared = _prepared(run)
+    base = Path(prepared.model_folder)
+    _lay(run, _splits(run), "test", run.folder.sealed, base)
+    try:
+        shots = [0, *([run.plan.task.few_shot] if run.plan.protocol.few_shot_baseline and run.plan.task.few_shot else [])]
+        for number in shots:
+            where = out / ("few_shot" if number else "base")
+            with following(run.reporter.status, lambda number=number, where=where: last_line(where, f"base, {number}-shot")):
+                baseline.base_measurement(
+                    run.sandbox,
+                    bench=run.folder.sealed,
+                    model=base,
+                    model_digest=prepared.model_digest,
+                    out=where,
+                    cache=run.cache,
+                    few_shot=number,
+                    backend=run.plan.backend,
+                )
+        with following(run.reporter.status, lambda: last_line(out / "final", "checkpoint")):
+            final = measure.measure(
+                run.sandbox, bench=run.folder.sealed, model=weights, out=out / "final", few_shot=0, backend=run.plan.backend
+            )
+        write_json(out / "final.json", final)
+    finally:
+        # The test questions stay in the cache that no sandbox sees; a copy a run would only be one more place to leak.
+        shutil.rmtree(run.folder.sealed, ignore_errors=True)
+
+
+def seal(run: Run) -> None:
+    """Put everything that can change the score into one record with a digest, and draw the report from it."""
+    folder = run.folder
+    sealed = record.seal(_compose(run))
+    write_bytes(folder.report, report.render(sealed, folder.path).encode())
+    record.write(folder.record, sealed)
+
+
+def _compose(run: Run) -> Record:
+    folder, result = run.folder, _session(run)
+    frozen = _frozen(run)
+    verdict = _audit(run)
+    final: Measurement | CheckpointUnusable | None = None
+    base = few_shot = computed = None
+    if (folder.evaluation / "final.json").exists():
+        final = read_json(folder.evaluation / "final.json", Measurement | CheckpointUnusable)
+        base = measure.read(folder.evaluation / "base")
+        if (folder.evaluation / "few_shot").is_dir():
+            few_shot = measure.read(folder.evaluation / "few_shot")
+    if isinstance(final, Measurement):
+        computed = scores.score(
+            metric=run.plan.task.metric,
+            base=measure.outcomes(folder.evaluation / "base"),
+            few_shot=measure.outcomes(folder.evaluation / "few_shot") if few_shot else None,
+            final=measure.outcomes(folder.evaluation / "final"),
+            seed=run.plan.seed,
+        )
+    outcome, reason = judge(result, frozen, verdict, final)
+    events = run.journal.events()
+    return Record(
+        run=run.plan.run,
+        plan=run.plan,
+        prepared=_prepared(run),
+        outcome=outcome,
+        reason=reason,
+        session=result,
+        freeze=frozen,
+        audit=verdict,
+        base=base,
+        few_shot=few_shot,
+        final=final,
+        scores=computed,
+        incidents=_incidents(run, result),
+        artefacts=_artefacts(folder),
+        times=Times(
+            created=run.plan.created,
+            sealed=now(),
+            stages={event.stage: event.seconds for event in events if event.seconds is not None},
+        ),
+    )
+
+
+def judge(
+    result: SessionResult,
+    frozen: Frozen | Refused | None,
+    verdict: Audit,
+    final: Measurement | CheckpointUnusable | None,
+) -> tuple[Outcome, str]:
+    """How the run ended, and why, from what its stages found."""
+    match result.reason, frozen, final:
+        case "lost", _, _:
+            return "infrastructure", "The session was lost: its supervisor ended without a result. Run it again."
+        case "stopped", _, _:
+            return "infrastructure", "The session was stopped by the person who runs it. Run it again."
+        case _, Refused(code="no_checkpoint", reason=reason), _:
+            return "no_checkpoint", reason
+        case _, Refused(reason=reason), _:
+            return "invalid_checkpoint", reason
+        case _ if verdict.verdict == "disqualified":
+            return "disqualified", "; ".join(one.detail for one in verdict.findings if one.status == "flag")
+        case _, _, CheckpointUnusable(reason=reason):
+            return "invalid_checkpoint", reason
+        case _, _, Measurement():
+            return "scored", "The checkpoint was scored on the sealed test split."
+        case _:
+            return "infrastructure", "The checkpoint was not scored. Run `ptb resume` or run it again."
+
+
+def _incidents(run: Run, result: SessionResult) -> list[Incident]:
+    found = []
+    if result.reason == "lost":
+        found.append(Incident(kind="session_lost", detail=result.detail))
+    if result.reason == "stopped":
+        found.append(Incident(kind="stopped", detail="ptb stop"))
+    if result.output_bytes > result.kept_bytes:
+        found.append(
+            Incident(kind="output_truncated", detail=f"{result.output_bytes} bytes written, {result.kept_bytes} kept")
+        )
+    if result.killed:
+        found.append(Incident(kind="processes_killed", detail=f"{result.killed} processes outlived the agent's command"))
+    if any("adopted" in note for note in run.journal.notes("session")):
+        found.append(Incident(kind="resumed", detail="ptb died during the session and took it up again"))
+    return found
+
+
+def _artefacts(folder: RunFolder) -> dict[str, str]:
+    """Files that back the record; the weights are named by their own manifest in `freeze`."""
+    names = ["plan.json", "prepared.json", "session.json", "freeze.json", "audit.json"]
+    names += [f"session/{name}" for name in ("output.log", "output.index", "telemetry.jsonl", "result.json")]
+    found = {name: digest_file(folder.path / name) for name in names if (folder.path / name).is_file()}
+    if folder.evaluation.is_dir():
+        found |= {f"evaluation/{name}": value for name, value in manifest(folder.evaluation).items()}
+    return found
+
+
+def _check_room(plan: Plan, folder: RunFolder) -> None:
+    free = shutil.disk_usage(folder.path).free / 1e9
+    if free < plan.protocol.min_free_gb:
+        raise StorageError(
+            f"{folder.path} has {free:.2f} GB free; the protocol {plan.protocol.name} asks for "
+            f"{plan.protocol.min_free_gb:g} GB. Free some space or choose another folder with --runs-dir."
+        )
+    if plan.protocol.gpus and shutil.which("nvidia-smi") is None:
+        raise MissingError(
+            f"The protocol {plan.protocol.name} asks for {plan.protocol.gpus} GPU, and this machine has no NVIDIA driver. "
+            "Use --protocol smoke to try things out on a CPU."
+        )
+
+
+def _splits(run: Run) -> dict[str, list[dict[str, object]]]:
+    plan = run.plan
+    data_dir = Path(plan.data_dir) if plan.data_dir else None
+    return data.fetch(plan.task, Path(plan.task_folder), data_dir, run.cache)
+
+
+def _lay(run: Run, splits: dict[str, list[dict[str, object]]], split: str, folder: Path, base: Path) -> None:
+    plan = run.plan
+    template = families.chat_template(base) if plan.protocol.chat_template == "family" else None
+    if plan.protocol.chat_template == "family" and template is None:
+        raise MissingError(
+            f"No chat template is declared for the architecture of {plan.model.name}. Add one to models/families, or "
+            "use a protocol with chat_template = \"none\"."
+        )
+    bench.lay(
+        plan.task,
+        Path(plan.task_folder),
+        splits,
+        folder,
+        split=split,
+        limit=plan.limit if split == "test" else plan.protocol.dev_limit,
+        chat_template=template,
+        cache=run.cache,
+    )
+
+
+def _prepared(run: Run) -> Prepared:
+    return read_json(run.folder.prepared, Prepared)
+
+
+def _session(run: Run) -> SessionResult:
+    return read_json(run.folder.path / "session.json", SessionResult)
+
+
+def _frozen(run: Run) -> Frozen | Refused | None:
+    return read_json(run.folder.freeze, Frozen | Refused) if run.folder.freeze.exists() else None
+
+
+def _audit(run: Run) -> Audit:
+    return read_json(run.folder.audit, Audit)
+
+
+def handle(folder: RunFolder, sandbox: Sandbox) -> Handle | None:
+    """The session's handle as the last start left it."""
+    for note in reversed(Journal(folder.journal).notes("session")):
+        if "starting" not in note and "adopted" not in note:
+            return Handle(kind=sandbox.name, data=note)
+    return None
+
+
+def _glimpse(run: Run) -> str:
+    """One line about the session: time used, load, the agent's last words."""
+    samples = read_telemetry(run.folder.session)
+    load = f"cpu {samples[-1].cpu_percent:.0f} %, {samples[-1].memory_mb:.0f} MB" if samples else "starting"
+    words = tail(run.folder.session / "output.log", 2000).strip().splitlines()
+    seconds = run.plan.hours * 3600
+    used = samples[-1].t if samples else 0.0
+    with contextlib.suppress(OSError, msgspec.DecodeError, KeyError):
+        started = msgspec.json.decode((run.folder.session / "started.json").read_bytes())
+        used = time.monotonic() - float(started["monotonic"])
+    return f"{used:.0f} of {seconds:.0f} s, {load}" + (f": {words[-1]}" if words else "")
+
+
+def last_line(out: Path, what: str) -> str:
+    """The evaluator's last line of progress."""
+    lines = tail(measure.log(out), 2000).replace("\r", "\n").strip().splitlines()
+    return f"{what}: {lines[-1]}" if lines else what
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A stage's name in the journal, its line for a reader, and what it does."""
+
+    name: str
+    act: Callable[[Run], None]
+    title: Callable[[Run], str]
+
+
+STAGES = (
+    Stage("prepare", prepare, lambda run: f"{run.plan.model.name} and {run.plan.task.name}"),
+    Stage("session", hold_session, lambda run: f"{run.plan.agent.label} for {run.plan.hours * 60:.1f} min at most"),
+    Stage("freeze", freeze, lambda run: "what it left in final_model/"),
+    Stage("audit", audit, lambda run: "did it keep the rules"),
+    Stage("evaluate", evaluate, lambda run: "base, few-shot base and checkpoint on the sealed test split"),
+    Stage("seal", seal, lambda run: "record and report"),
+)
