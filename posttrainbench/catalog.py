@@ -96,7 +96,7 @@ class Decoding(Value, frozen=True, kw_only=True):
 
 
 class Task(Named, frozen=True, kw_only=True):
-    """`tasks/<name>/task.toml`. Beside it: `data.py` (rows of each split from the fetched files), and `bench/`: what the
+    """`tasks/<name>/task.toml`. Beside it: `data.py` (rows of each split from the fetched files), and `bench/`, which the
     agent may see too, with `lm_eval.yaml` and `scorer.py`."""
 
     version: int
@@ -276,4 +276,3 @@ def split_variant(name: str) -> tuple[str, str]:
     """`claude:opus` → (`claude`, `opus`); without a colon the variant is empty."""
     agent, _, variant = name.partition(":")
     return agent, variant
-

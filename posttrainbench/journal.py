@@ -87,7 +87,9 @@ class Journal:
         try:
             yield
         except Exception as error:
-            self.write(Event(at=now(), stage=name, event="failed", detail={"error": f"{type(error).__name__}: {error}"}))
+            self.write(
+                Event(at=now(), stage=name, event="failed", detail={"error": f"{type(error).__name__}: {error}"})
+            )
             raise
         self.write(Event(at=now(), stage=name, event="done", seconds=round(time.monotonic() - begin, 3)))
 

@@ -17,7 +17,7 @@ from pathlib import Path
 import msgspec
 
 from posttrainbench import checkpoint, integrity, record, scores
-from posttrainbench.agent import prompt, session, workspace
+from posttrainbench.agent import session, workspace
 from posttrainbench.agent.result import SessionResult, read_result, read_telemetry, tail
 from posttrainbench.board import report
 from posttrainbench.checkpoint import Frozen, Refused
@@ -31,7 +31,16 @@ from posttrainbench.plan import Plan
 from posttrainbench.record import Incident, Outcome, Prepared, Record, Times
 from posttrainbench.reporter import Reporter, following
 from posttrainbench.sandbox import Handle, Sandbox, SessionSpec
-from posttrainbench.strict import disk, digest_file, digest_folder, digest_value, manifest, read_json, write_bytes, write_json
+from posttrainbench.strict import (
+    digest_file,
+    digest_folder,
+    digest_value,
+    disk,
+    manifest,
+    read_json,
+    write_bytes,
+    write_json,
+)
 
 
 @dataclass(frozen=True)
@@ -159,10 +168,15 @@ def score_checkpoint(run: Run, weights: Path, out: Path) -> None:
     base = Path(prepared.model_folder)
     _lay(run, _splits(run), "test", run.folder.sealed, base)
     try:
-        shots = [0, *([run.plan.task.few_shot] if run.plan.protocol.few_shot_baseline and run.plan.task.few_shot else [])]
+        shots = [
+            0,
+            *([run.plan.task.few_shot] if run.plan.protocol.few_shot_baseline and run.plan.task.few_shot else []),
+        ]
         for number in shots:
             where = out / ("few_shot" if number else "base")
-            with following(run.reporter.status, lambda number=number, where=where: last_line(where, f"base, {number}-shot")):
+            with following(
+                run.reporter.status, lambda number=number, where=where: last_line(where, f"base, {number}-shot")
+            ):
                 baseline.base_measurement(
                     run.sandbox,
                     bench=run.folder.sealed,
@@ -175,7 +189,12 @@ def score_checkpoint(run: Run, weights: Path, out: Path) -> None:
                 )
         with following(run.reporter.status, lambda: last_line(out / "final", "checkpoint")):
             final = measure.measure(
-                run.sandbox, bench=run.folder.sealed, model=weights, out=out / "final", few_shot=0, backend=run.plan.backend
+                run.sandbox,
+                bench=run.folder.sealed,
+                model=weights,
+                out=out / "final",
+                few_shot=0,
+                backend=run.plan.backend,
             )
         write_json(out / "final.json", final)
     finally:
@@ -272,7 +291,9 @@ def _incidents(run: Run, result: SessionResult) -> list[Incident]:
             Incident(kind="output_truncated", detail=f"{result.output_bytes} bytes written, {result.kept_bytes} kept")
         )
     if result.killed:
-        found.append(Incident(kind="processes_killed", detail=f"{result.killed} processes outlived the agent's command"))
+        found.append(
+            Incident(kind="processes_killed", detail=f"{result.killed} processes outlived the agent's command")
+        )
     if any("adopted" in note for note in run.journal.notes("session")):
         found.append(Incident(kind="resumed", detail="ptb died during the session and took it up again"))
     return found
@@ -297,8 +318,8 @@ def _check_room(plan: Plan, folder: RunFolder) -> None:
         )
     if plan.protocol.gpus and shutil.which("nvidia-smi") is None:
         raise MissingError(
-            f"The protocol {plan.protocol.name} asks for {plan.protocol.gpus} GPU, and this machine has no NVIDIA driver. "
-            "Use --protocol smoke to try things out on a CPU."
+            f"The protocol {plan.protocol.name} asks for {plan.protocol.gpus} GPU, and this machine has no NVIDIA "
+            "driver. Use --protocol smoke to try things out on a CPU."
         )
 
 
@@ -314,7 +335,7 @@ def _lay(run: Run, splits: dict[str, list[dict[str, object]]], split: str, folde
     if plan.protocol.chat_template == "family" and template is None:
         raise MissingError(
             f"No chat template is declared for the architecture of {plan.model.name}. Add one to models/families, or "
-            "use a protocol with chat_template = \"none\"."
+            'use a protocol with chat_template = "none".'
         )
     bench.lay(
         plan.task,

@@ -73,9 +73,19 @@ class Plan(Value, frozen=True, kw_only=True):
         return f"{self.model.name} × {self.task.name}"
 
 
-
-
-PACKAGES = ("accelerate", "datasets", "lm-eval", "numpy", "peft", "safetensors", "tokenizers", "torch", "transformers", "trl", "vllm")
+PACKAGES = (
+    "accelerate",
+    "datasets",
+    "lm-eval",
+    "numpy",
+    "peft",
+    "safetensors",
+    "tokenizers",
+    "torch",
+    "transformers",
+    "trl",
+    "vllm",
+)
 """Installed packages that can change a score."""
 
 
@@ -86,7 +96,9 @@ def merge(entry: Entry[Agent], variant: str, command: list[str]) -> AgentPlan:
         known = ", ".join(f"{agent.name}:{name}" for name in sorted(agent.variants)) or "none"
         raise UsageError(f"Agent {agent.name!r} has no variant {variant!r}. Known: {known}.")
     if "command" in agent.needs and not command:
-        raise UsageError(f"Agent {agent.name!r} runs your command line: add it after `--`, as in `ptb run … -- ./train.sh`.")
+        raise UsageError(
+            f"Agent {agent.name!r} runs your command line: add it after `--`, as in `ptb run … -- ./train.sh`."
+        )
     if command and "command" not in agent.needs:
         raise UsageError(f"Agent {agent.name!r} has its own command; a command line after `--` is for --agent command.")
     chosen = agent.variants.get(variant, Variant())

@@ -98,8 +98,8 @@ def read(path: Path) -> Record:
     plain = read_json(path, dict[str, Any])
     if plain.get("digest") != _digest(plain):
         raise DigestError(
-            f"{path} is not as it was sealed: its digest is {plain.get('digest')!r}, its content has {_digest(plain)!r}. "
-            "Somebody changed it; do not use its numbers."
+            f"{path} is not as it was sealed: its digest is {plain.get('digest')!r}, its content has "
+            f"{_digest(plain)!r}. Somebody changed it; do not use its numbers."
         )
     return read_json(path, Record)
 

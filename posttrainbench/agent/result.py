@@ -55,7 +55,9 @@ def read_result(session: Path) -> SessionResult:
     try:
         return msgspec.json.decode(path.read_bytes(), type=SessionResult)
     except (OSError, msgspec.DecodeError) as error:
-        raise InfrastructureError(f"The session's {path} is not readable: {error}. The run is lost; run it again.") from error
+        raise InfrastructureError(
+            f"The session's {path} is not readable: {error}. The run is lost; run it again."
+        ) from error
 
 
 def read_telemetry(session: Path) -> list[Sample]:

@@ -1,7 +1,7 @@
 """Check that all agent, task, model and protocol folders are well-formed.
 
-Reads every TOML strictly, and looks for the files that each folder needs. Give --agents-dir or --tasks-dir to check your
-own folders. Exit code 3 if anything is wrong.
+Reads every TOML strictly, and looks for the files that each folder needs. Give --agents-dir or --tasks-dir to check
+your own folders. Exit code 3 if anything is wrong.
 """
 
 import argparse

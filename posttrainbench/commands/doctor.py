@@ -48,7 +48,9 @@ def main(args: argparse.Namespace) -> int:
     """Look at the machine."""
     rows = examine(options.load(args))
     if args.json:
-        print(json.dumps([{"what": r.what, "state": r.state, "found": r.found, "todo": r.todo} for r in rows], indent=2))
+        print(
+            json.dumps([{"what": r.what, "state": r.state, "found": r.found, "todo": r.todo} for r in rows], indent=2)
+        )
     else:
         table = Table(box=None, show_header=False, pad_edge=False)
         marks = {"ok": "[green]✓[/green]", "missing": "[red]✗[/red]", "note": "[yellow]·[/yellow]"}
@@ -108,7 +110,9 @@ def _engine() -> Row:
     if docker is None:
         return Row(what="engine", state="note", found="no docker or podman.", todo="Only --sandbox local works here.")
     try:
-        answer = subprocess.run([docker, "version", "--format", "{{.Server.Version}}"], capture_output=True, text=True, timeout=10)
+        answer = subprocess.run(
+            [docker, "version", "--format", "{{.Server.Version}}"], capture_output=True, text=True, timeout=10
+        )
     except subprocess.TimeoutExpired:
         return Row(what="engine", state="note", found=f"{docker} does not answer within 10 s.")
     if answer.returncode:
@@ -119,15 +123,21 @@ def _engine() -> Row:
 def _gpu() -> Row:
     tool = shutil.which("nvidia-smi")
     if tool is None:
-        return Row(what="GPU", state="note", found="none.", todo="Protocol smoke runs on the CPU; sealed-v1 needs a GPU.")
+        return Row(
+            what="GPU", state="note", found="none.", todo="Protocol smoke runs on the CPU; sealed-v1 needs a GPU."
+        )
     query = [tool, "--query-gpu=name,memory.total,driver_version", "--format=csv,noheader"]
     try:
         answer = subprocess.run(query, capture_output=True, text=True, timeout=20)
     except subprocess.TimeoutExpired:
-        return Row(what="GPU", state="missing", found="nvidia-smi does not answer within 20 s.", todo="Restart the driver.")
+        return Row(
+            what="GPU", state="missing", found="nvidia-smi does not answer within 20 s.", todo="Restart the driver."
+        )
     lines = answer.stdout.strip().splitlines()
     if answer.returncode or not lines:
-        return Row(what="GPU", state="note", found=f"nvidia-smi fails: {answer.stdout.strip() or answer.stderr.strip()}")
+        return Row(
+            what="GPU", state="note", found=f"nvidia-smi fails: {answer.stdout.strip() or answer.stderr.strip()}"
+        )
     return Row(what="GPU", state="ok", found="; ".join(lines))
 
 

@@ -29,7 +29,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--task", metavar="T", help="with a folder: the task")
     parser.add_argument("--protocol", default="sealed-v1", metavar="P", help="with a folder: decides the chat template")
     parser.add_argument("--limit", type=int, metavar="N", help="with a folder: score N test questions")
-    parser.add_argument("--few-shot", type=int, default=0, metavar="N", help="with a folder: worked examples in the prompt")
+    parser.add_argument(
+        "--few-shot", type=int, default=0, metavar="N", help="with a folder: worked examples in the prompt"
+    )
     parser.add_argument("--backend", choices=["hf", "vllm"], default="hf", help="with a folder (default: %(default)s)")
     parser.add_argument("--json", action="store_true", help="print the measurement as JSON")
     options.places(parser)
@@ -84,16 +86,18 @@ def _folder(args: argparse.Namespace, settings: Settings, reporter: Reporter) ->
             chat_template=template,
             cache=settings.cache,
         )
-        with reporter.stage("evaluate", f"{weights.name} on {task.value.name}"):
-            with following(reporter.status, lambda: pipeline.last_line(out / "final", "checkpoint")):
-                found = measure.measure(
-                    kinds.open_sandbox("local"),
-                    bench=out / "sealed",
-                    model=weights,
-                    out=out / "final",
-                    few_shot=args.few_shot,
-                    backend=args.backend,
-                )
+        with (
+            reporter.stage("evaluate", f"{weights.name} on {task.value.name}"),
+            following(reporter.status, lambda: pipeline.last_line(out / "final", "checkpoint")),
+        ):
+            found = measure.measure(
+                kinds.open_sandbox("local"),
+                bench=out / "sealed",
+                model=weights,
+                out=out / "final",
+                few_shot=args.few_shot,
+                backend=args.backend,
+            )
         return _print(found, out / "final", args.json)
     finally:
         shutil.rmtree(out, ignore_errors=True)

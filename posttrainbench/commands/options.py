@@ -12,7 +12,9 @@ from posttrainbench.settings import Settings
 
 def places(parser: argparse.ArgumentParser) -> None:
     """Add the flags that say where things lie."""
-    group = parser.add_argument_group("places", "also in ptb.toml in the working folder, or PTB_RUNS, PTB_CACHE, PTB_DATA")
+    group = parser.add_argument_group(
+        "places", "also in ptb.toml in the working folder, or PTB_RUNS, PTB_CACHE, PTB_DATA"
+    )
     group.add_argument("--runs-dir", metavar="DIR", help="where run folders lie (default: ./runs)")
     group.add_argument("--cache-dir", metavar="DIR", help="where models, data and base scores are kept")
     group.add_argument("--data-dir", metavar="DIR", help="where benchmark files lie, for a machine without the hub")

@@ -26,9 +26,7 @@ def percent(estimate: Estimate | None, *, sign: bool = False) -> str:
     if estimate is None:
         return "–"
     plus = "+" if sign else ""
-    return (
-        f"{100 * estimate.value:{plus}.1f} % [{100 * estimate.low:{plus}.1f}, {100 * estimate.high:{plus}.1f}]"
-    )
+    return f"{100 * estimate.value:{plus}.1f} % [{100 * estimate.low:{plus}.1f}, {100 * estimate.high:{plus}.1f}]"
 
 
 def table(record: Record) -> Table:
@@ -40,7 +38,9 @@ def table(record: Record) -> Table:
         questions = f"{scores.n} test questions, {scores.metric}"
         made.add_row("base", percent(scores.base), questions)
         if scores.few_shot:
-            made.add_row("base, few-shot", percent(scores.few_shot), f"{plan.task.few_shot} worked examples in the prompt")
+            made.add_row(
+                "base, few-shot", percent(scores.few_shot), f"{plan.task.few_shot} worked examples in the prompt"
+            )
         made.add_row("score", percent(scores.final), "what the agent left in final_model/")
         made.add_row("gain", percent(scores.gain, sign=True), "score − base, 95 % interval, paired by question")
         if scores.gain_over_few_shot:
@@ -51,7 +51,9 @@ def table(record: Record) -> Table:
 
 
 def _unchecked(record: Record) -> str:
-    names = [finding.check for finding in record.audit.findings if finding.status == "unchecked"] if record.audit else []
+    names = (
+        [finding.check for finding in record.audit.findings if finding.status == "unchecked"] if record.audit else []
+    )
     return f"not checked: {', '.join(names)}" if names else ""
 
 

@@ -37,8 +37,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--hours", type=float, metavar="H", help="wall time of the session (default: the protocol's)")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="given to the agent (default: %(default)s)")
     parser.add_argument("--limit", type=int, metavar="N", help="score N test questions (default: the protocol's)")
-    parser.add_argument("--sandbox", default="local", metavar="S", help=f"{' or '.join(kinds.KINDS)} (default: %(default)s)")
-    parser.add_argument("--backend", choices=["hf", "vllm"], default="hf", help="what generates answers (default: %(default)s)")
+    parser.add_argument(
+        "--sandbox", default="local", metavar="S", help=f"{' or '.join(kinds.KINDS)} (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--backend", choices=["hf", "vllm"], default="hf", help="what generates answers (default: %(default)s)"
+    )
     parser.add_argument("--dry-run", action="store_true", help="print the plan and stop")
     parser.add_argument("--json", action="store_true", help="print the plan or the record as JSON")
     options.places(parser)
