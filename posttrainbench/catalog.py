@@ -96,8 +96,8 @@ class Decoding(Value, frozen=True, kw_only=True):
 
 
 class Task(Named, frozen=True, kw_only=True):
-    """`tasks/<name>/task.toml`. Beside it: `data.py` (rows of each split from the fetched files), and `bench/`, which the
-    agent may see too, with `lm_eval.yaml` and `scorer.py`."""
+    """`tasks/<name>/task.toml`. Beside it: `data.py` (rows of each split from the fetched files), and `bench/`, which
+    the agent may see too, with `lm_eval.yaml` and `scorer.py`."""
 
     version: int
     description: str

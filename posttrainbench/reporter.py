@@ -50,7 +50,7 @@ class Silent:
 
 
 class Terminal:
-    """Lines for a terminal, with a spinner where it is one; elsewhere plain lines, a status every ten seconds at most."""
+    """Lines for a terminal, with a spinner where it is one; elsewhere plain lines, one status in ten seconds."""
 
     def __init__(self, console: Console | None = None) -> None:
         self._console = console or Console(stderr=True, highlight=False)
