@@ -40,6 +40,8 @@ class SessionSpec(Value, frozen=True, kw_only=True):
     network: str
     gpus: int = 0
     interactive: bool = False
+    wrapper: list[str] = []
+    """What a kind puts before both commands; `{status_fd}` in it is the descriptor that bubblewrap reports to."""
 
 
 class JobSpec(Value, frozen=True, kw_only=True):

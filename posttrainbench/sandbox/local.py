@@ -1,0 +1,309 @@
+"""The sandbox of this machine itself: a process group, inside bubblewrap where that is installed.
+
+A session is kept by a supervisor outside bubblewrap, which starts each command inside it; so the supervisor's files are
+not in the agent's reach, and the kernel ends everything inside when the supervisor goes. Without bubblewrap the agent
+is an ordinary process of the user: `isolation` says what that leaves open.
+"""
+
+import fcntl
+import os
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+
+from posttrainbench import supervisor
+from posttrainbench.errors import InfrastructureError, MissingError, UsageError
+from posttrainbench.sandbox import Handle, JobResult, JobSpec, SessionSpec, bubblewrap
+from posttrainbench.strict import disk, write_json
+
+MAX_JOB_LOG_BYTES = 64 * 2**20
+TAIL_BYTES = 8192
+START_SECONDS = 20.0
+JOB_GRACE_SECONDS = 2.0
+PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+SUPERVISE = [sys.executable, "-I", "-S", supervisor.__file__]
+"""Without the user's site-packages and PYTHON* variables: nothing but the standard library."""
+
+
+class Local:
+    """Sessions and jobs on this machine. `bubblewrap`: None uses it where it works."""
+
+    name = "local"
+
+    def __init__(self, bubblewrap: bool | None = None) -> None:
+        if bubblewrap and not _usable():
+            raise MissingError(
+                "bubblewrap was asked for but does not work here. Install it (`apt install bubblewrap`) and allow user "
+                "namespaces, or run without it."
+            )
+        self.wrapped = _usable() if bubblewrap is None else bubblewrap
+        # Kept so that an ended supervisor is reaped; another ptb needs the handle only.
+        self._children: list[subprocess.Popen[bytes]] = []
+
+    def isolation(self) -> list[str]:
+        """What is not isolated, a sentence each."""
+        shared = [
+            "Memory, processors and disk are not limited.",
+            "The kernel is shared with the host, and the host's user is the same.",
+            "A GPU is not leased: other programs may use it at the same time.",
+        ]
+        if self.wrapped:
+            return [*shared, "With network `open`, the host's own network and all that listens on it can be reached."]
+        return [
+            "Files are not isolated: the agent can read and write all that the user can, the sealed test split, other "
+            "runs and the supervisor's files too.",
+            "The network is not isolated, whatever the protocol says.",
+            "Other processes of the user can be seen and ended, the supervisor and ptb too.",
+            "A process that hides from its tree and its environment may outlive a supervisor that was killed.",
+            *shared,
+        ]
+
+    def python(self) -> str:
+        """The interpreter that runs ptb, which is the same inside."""
+        return sys.executable
+
+    def start(self, spec: SessionSpec) -> Handle:
+        """Start a supervisor, unless one has claimed the session, and wait until it runs."""
+        session = Path(spec.session)
+        if not (session / "claim").exists():
+            with disk("lay out the session's folder"):
+                session.mkdir(parents=True, exist_ok=True)
+            write_json(session / "spec.json", self._rewritten(spec))
+            with disk("open the supervisor's log"), (session / "supervisor.log").open("ab") as log:
+                child = subprocess.Popen(
+                    [*SUPERVISE, str(session)],
+                    cwd="/",
+                    env={"PATH": os.environ.get("PATH", PATH)},  # For nvidia-smi.
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
+                    start_new_session=True,
+                )
+            self._children.append(child)
+            _await_start(session, child)
+        return _handle(session)
+
+    def state(self, spec: SessionSpec, handle: Handle | None) -> Literal["absent", "running", "ended", "lost"]:
+        """By the supervisor's files and lock alone, so it does not matter who started it."""
+        for child in self._children:
+            child.poll()
+        session = Path(spec.session)
+        if not (session / "claim").exists():
+            return "absent"
+        if not (session / "result.json").exists() and _is_locked(session / "lock"):
+            return "running"
+        return "ended" if (session / "result.json").exists() else "lost"
+
+    def stop(self, spec: SessionSpec, handle: Handle | None, reason: str) -> None:
+        """Ask the supervisor to end the session; after the grace, and some more, kill it."""
+        if self.state(spec, handle) == "running":
+            with disk("ask the supervisor to stop"):
+                (Path(spec.session) / "stop").write_text(reason + "\n")
+            until = time.monotonic() + spec.grace_seconds + supervisor.KILL_SECONDS
+            while self.state(spec, handle) == "running" and time.monotonic() < until:
+                time.sleep(0.05)
+        if self.state(spec, handle) == "running":
+            _kill_supervisor(handle or _handle(Path(spec.session)))
+        self._end_leftovers(spec)
+
+    def close(self, spec: SessionSpec, handle: Handle | None) -> None:
+        """End the session if it runs, and whatever a killed supervisor left behind."""
+        self.stop(spec, handle, "closed")
+
+    def run(self, spec: JobSpec) -> JobResult:
+        """Run a job under a supervisor that ends it when ptb is gone."""
+        with disk("make the job's folder and log"), tempfile.TemporaryDirectory(prefix="ptb-job-") as name:
+            folder = Path(name)
+            (folder / "tmp").mkdir()
+            # What runs may replace the log with a link, so it is opened once, here, and read through the descriptor.
+            log = os.open(spec.log, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o644)
+            try:
+                write_json(folder / "spec.json", self._job(spec, folder, log))
+                self._supervise_job(spec, folder, log)
+                return _job_result(spec, folder, log)
+            finally:
+                os.close(log)
+
+    def _rewritten(self, spec: SessionSpec) -> SessionSpec:
+        if spec.network not in ("none", "open"):
+            raise UsageError(
+                f"The local sandbox has network `none` or `open`; the protocol asks for `{spec.network}`, which needs a "
+                "gateway. Choose another protocol or sandbox."
+            )
+        env = {"PATH": f"{Path(self.python()).parent}:{PATH}", **_gpu_env(spec.gpus), **spec.env}
+        if not self.wrapped:
+            return msgspec.structs.replace(spec, env={"HOME": spec.home, "TMPDIR": spec.tmp, **env})
+        wrapper = bubblewrap.command_line(
+            read=[spec.bench, spec.model, spec.agent],
+            write=[spec.workspace, spec.home],
+            tmp=spec.tmp,
+            cwd=spec.workspace,
+            network=spec.network == "open",
+            gpus=spec.gpus,
+            private=[spec.session],
+        )
+        return msgspec.structs.replace(spec, env={"HOME": spec.home, **env, "TMPDIR": "/tmp"}, wrapper=wrapper)  # noqa: S108
+
+    def _job(self, spec: JobSpec, folder: Path, log: int) -> dict[str, Any]:
+        tmp = "/tmp" if self.wrapped else str(folder / "tmp")  # noqa: S108
+        wrapper = bubblewrap.command_line(
+            read=spec.mounts.read,
+            write=spec.mounts.write,
+            tmp=str(folder / "tmp"),
+            cwd=spec.cwd,
+            network=False,
+            gpus=spec.gpus,
+            private=[str(folder)],
+        )
+        path = f"{Path(self.python()).parent}:{PATH}"
+        return {
+            "command": spec.command,
+            "resume_command": [],
+            "env": {"PATH": path, "HOME": tmp, "TMPDIR": tmp, **_gpu_env(spec.gpus), **spec.env},
+            "workspace": spec.cwd,
+            "seconds": spec.seconds,
+            "grace_seconds": JOB_GRACE_SECONDS,
+            "max_output_bytes": MAX_JOB_LOG_BYTES,
+            "early_stop_times": 0,
+            "early_stop_seconds_left": 0.0,
+            "wrapper": wrapper if self.wrapped else [],
+            "log_fd": log,
+            "parent": os.getpid(),
+        }
+
+    def _supervise_job(self, spec: JobSpec, folder: Path, log: int) -> None:
+        # Its own session, so that an interrupt from the keyboard reaches ptb, which then ends the job in order.
+        child = subprocess.Popen(
+            [*SUPERVISE, str(folder)], cwd="/", env={}, stdin=subprocess.DEVNULL, pass_fds=[log], start_new_session=True
+        )
+        try:
+            child.wait(spec.seconds + JOB_GRACE_SECONDS + supervisor.KILL_SECONDS + START_SECONDS)
+        except subprocess.TimeoutExpired:
+            raise InfrastructureError(
+                f"The job {spec.command[0]} could not be ended in time; its log: {spec.log}."
+            ) from None
+        finally:
+            child.terminate()
+            try:
+                child.wait(JOB_GRACE_SECONDS + supervisor.KILL_SECONDS)
+            except subprocess.TimeoutExpired:
+                child.kill()
+                child.wait()
+
+    def _end_leftovers(self, spec: SessionSpec) -> None:
+        """Kill what a session without bubblewrap left: processes whose environment names its workspace, or that work
+        in it. Inside bubblewrap the kernel has ended them."""
+        for _ in range(200):
+            left = [pid for pid in map(int, filter(str.isdigit, os.listdir("/proc"))) if _belongs(pid, spec.workspace)]
+            if not left:
+                return
+            for pid in left:
+                with suppress(ProcessLookupError, PermissionError):
+                    os.kill(pid, signal.SIGKILL)
+            time.sleep(0.02)
+        raise InfrastructureError(
+            f"Processes {left} of the session in {spec.workspace} could not be ended. End them, then run `ptb resume`."
+        )
+
+
+def _usable() -> bool:
+    return bubblewrap.usable()
+
+
+def _gpu_env(gpus: int) -> dict[str, str]:
+    """Which GPUs a process sees: none, or those that ptb itself sees, the first ones."""
+    seen = os.environ.get("CUDA_VISIBLE_DEVICES")
+    devices = seen.split(",") if seen else [str(index) for index in range(gpus)]
+    return {"CUDA_VISIBLE_DEVICES": ",".join(devices[:gpus])}
+
+
+def _await_start(session: Path, child: subprocess.Popen[bytes]) -> None:
+    until = time.monotonic() + START_SECONDS
+    while not (session / "started.json").exists():
+        if child.poll() is not None and not (session / "claim").exists():
+            break
+        if time.monotonic() > until:
+            if (session / "claim").exists():
+                return
+            child.kill()
+            break
+        time.sleep(0.005)
+    else:
+        return
+    with (session / "supervisor.log").open("rb") as file:
+        tail = file.read()[-2000:].decode("utf-8", "replace").strip()
+    raise InfrastructureError(f"The supervisor of {session} did not start: {tail or 'it said nothing'}.")
+
+
+def _handle(session: Path) -> Handle:
+    with suppress(OSError, ValueError):
+        pid = int((session / "claim").read_text())
+        return Handle(kind="local", data={"pid": str(pid), "start": _start_time(pid)})
+    return Handle(kind="local", data={})
+
+
+def _start_time(pid: int) -> str:
+    """What tells a process from a later one with its pid; raises OSError when it is gone."""
+    stat = Path(f"/proc/{pid}/stat").read_bytes()
+    return stat[stat.rindex(b")") + 2 :].split()[19].decode()
+
+
+def _kill_supervisor(handle: Handle) -> None:
+    with suppress(OSError, ValueError, KeyError):
+        pid = int(handle.data["pid"])
+        if _start_time(pid) == handle.data["start"]:
+            os.kill(pid, signal.SIGKILL)
+
+
+def _is_locked(path: Path) -> bool:
+    """Whether a supervisor holds the lock. Asked only after the claim exists, so that asking cannot keep one from it."""
+    try:
+        with path.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            return False
+    except BlockingIOError:
+        return True
+    except FileNotFoundError:
+        return False
+
+
+def _belongs(pid: int, workspace: str) -> bool:
+    if pid == os.getpid():
+        return False
+    with suppress(OSError):
+        if f"PTB_WORKSPACE={workspace}".encode() in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0"):
+            return True
+    with suppress(OSError):
+        # A person's shell may stand in the folder: only what has no terminal counts.
+        stat = Path(f"/proc/{pid}/stat").read_bytes()
+        has_terminal = stat[stat.rindex(b")") + 2 :].split()[4] != b"0"
+        return not has_terminal and Path(os.readlink(f"/proc/{pid}/cwd")).is_relative_to(workspace)  # noqa: PTH115
+    return False
+
+
+def _job_result(spec: JobSpec, folder: Path, log: int) -> JobResult:
+    size = os.fstat(log).st_size
+    tail = os.pread(log, TAIL_BYTES, max(0, size - TAIL_BYTES)).decode("utf-8", "replace")
+    try:
+        result = msgspec.json.decode((folder / "result.json").read_bytes())
+    except (OSError, msgspec.DecodeError) as error:
+        raise InfrastructureError(
+            f"The job {spec.command[0]} ended without a result: {error}. Its log: {spec.log}."
+        ) from error
+    if result["reason"] == "failed_to_start":
+        raise InfrastructureError(f"The job could not be started: {result['detail']} {tail.strip()}")
+    exit_code = result["exit_code"] if result["exit_code"] is not None else 128 + (result["signal"] or 0)
+    return JobResult(
+        exit_code=exit_code,
+        timed_out=result["reason"] == "deadline",
+        seconds=result["seconds"],
+        tail=re.sub(r"\r", "\n", tail),
+    )

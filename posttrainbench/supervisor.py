@@ -1,0 +1,409 @@
+"""Runs one session to its end: `python supervisor.py SESSION_DIR`. One file, standard library only, Linux.
+
+It starts the command of SESSION_DIR/spec.json, keeps the clock, stores the output within bounds, samples what the
+command uses, and ends every process that the command started: at the deadline, when SESSION_DIR/stop appears, when it
+is told to (SIGTERM), and when the command has ended by itself. It writes:
+
+    lock             held (flock) for as long as this process lives
+    claim            who runs the session; a second supervisor finds it and leaves
+    started.json     {"monotonic", "utc", "pid", "deadline"}
+    output.log       bytes as they came; of too many, the first and the last half of max_output_bytes
+    output.index     JSON lines {"t": seconds since start, "offset": bytes that had come before, dropped ones counted}
+    telemetry.jsonl  a sample every five seconds
+    result.json      last, atomically: how it ended
+
+A disk that is full costs samples and output, not the session. What this cannot do: without a PID namespace (bubblewrap
+or a container) a process that keeps forking and leaving its group may outrun the killing for a while, and when this
+process itself is killed with SIGKILL, only the command dies with it, not what the command started.
+"""
+
+import contextlib
+import ctypes
+import datetime
+import fcntl
+import json
+import os
+import select
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any, NamedTuple
+
+PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
+SAMPLE_SECONDS = 5.0
+INDEX_SECONDS = 1.0
+TICK_SECONDS = 0.05
+KILL_SECONDS = 30.0
+RESERVE_BYTES = 65536
+TICKS, PAGE = os.sysconf("SC_CLK_TCK"), os.sysconf("SC_PAGE_SIZE")
+GPU_FIELDS = "index,utilization.gpu,memory.used,memory.total,power.draw,temperature.gpu"
+PRCTL = ctypes.CDLL(None, use_errno=True).prctl
+
+
+class Process(NamedTuple):
+    """A row of /proc. `start` tells it from a later process with the same pid."""
+
+    pid: int
+    state: str
+    parent: int
+    group: int
+    ticks: int
+    start: int
+    memory: int
+
+
+def descendants(root: int) -> list[Process]:
+    """Every process below `root`, zombies too. Orphans are below it because it is a subreaper."""
+    children: dict[int, list[Process]] = {}
+    for name in os.listdir("/proc"):
+        if name.isdigit():
+            with contextlib.suppress(OSError, ValueError, IndexError):
+                text = Path(f"/proc/{name}/stat").read_bytes()
+                # The command's name, in parentheses, may hold anything, parentheses too.
+                f = text[text.rindex(b")") + 2 :].split()
+                ticks, memory = int(f[11]) + int(f[12]), int(f[21]) * PAGE
+                row = Process(int(name), f[0].decode(), int(f[1]), int(f[2]), ticks, int(f[19]), memory)
+                children.setdefault(row.parent, []).append(row)
+    found = list(children.get(root, []))
+    for row in found:
+        found += children.get(row.pid, [])
+    return found
+
+
+class Output:
+    """Stores a stream within bounds: its first half as it comes, its last half in memory until the end."""
+
+    def __init__(self, log: int, index: Path, limit: int) -> None:
+        self.log, self.index, self.half = log, index, max(limit, 2) // 2
+        self.total = self.kept = self.unwritable = 0
+        self.tail = bytearray()
+        self.indexed = -INDEX_SECONDS
+
+    def write(self, chunk: bytes, t: float) -> None:
+        """Take what came at `t`."""
+        if t - self.indexed >= INDEX_SECONDS:
+            append(self.index, {"t": round(t, 3), "offset": self.total})
+            self.indexed = t
+        head = chunk[: max(0, self.half - self.total)]
+        self.total += len(chunk)
+        self._store(head)
+        self.tail += chunk[len(head) :]
+        if len(self.tail) > 2 * self.half:  # Twice, so that bytes are moved rarely.
+            del self.tail[: -self.half]
+
+    def close(self) -> None:
+        """Store the last half, after a line that says how much was dropped before it."""
+        del self.tail[: -self.half]
+        dropped = self.total - min(self.total, self.half) - len(self.tail)
+        if dropped:
+            with contextlib.suppress(OSError):
+                os.write(self.log, b"\n[%d bytes of output were dropped here]\n" % dropped)
+        self._store(bytes(self.tail))
+
+    def _store(self, data: bytes) -> None:
+        while data:
+            try:
+                done = os.write(self.log, data)
+            except OSError:
+                self.unwritable += len(data)
+                return
+            self.kept += done
+            data = data[done:]
+
+
+def append(path: Path, row: dict[str, Any]) -> None:
+    """Append a JSON line; on a full disk it is lost."""
+    with contextlib.suppress(OSError), path.open("ab", buffering=0) as file:
+        file.write(json.dumps(row).encode() + b"\n")
+
+
+def write_json(path: Path, value: dict[str, Any]) -> None:
+    """Write a file that is either whole or absent."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    with temporary.open("w") as file:
+        json.dump(value, file, indent=2)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+
+
+class Sampler:
+    """Telemetry. nvidia-smi can hang, so it is started at one tick and read at a later one."""
+
+    def __init__(self, path: Path, workspace: str, started: float) -> None:
+        self.path, self.workspace, self.started = path, workspace, started
+        self.nvidia_smi = shutil.which("nvidia-smi")
+        self.query: subprocess.Popen[str] | None = None
+        self.due = self.before = started
+        self.ticks: dict[tuple[int, int], int] = {}
+
+    def tick(self) -> None:
+        """Take a sample if one is due; write it when its GPU query has ended."""
+        now = time.monotonic()
+        if self.query and self.query.poll() is not None:
+            self._write(self.query.communicate()[0])
+        if now < self.due:
+            return
+        self.due = now + SAMPLE_SECONDS
+        if self.query:
+            self.close()
+        if self.nvidia_smi is None:
+            self._write("")
+            return
+        command = [self.nvidia_smi, f"--query-gpu={GPU_FIELDS}", "--format=csv,noheader,nounits"]
+        self.query = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        )
+
+    def close(self) -> None:
+        """End a query that hangs."""
+        if self.query:
+            self.query.kill()
+            self._write(self.query.communicate()[0])
+
+    def _write(self, csv: str) -> None:
+        gpus = []
+        for line in csv.splitlines():
+            pairs = zip(GPU_FIELDS.split(","), line.split(","), strict=False)
+            gpus.append({name: float(text) for name, text in pairs if text.strip().replace(".", "").isdigit()})
+        own = self.query.pid if self.query else 0
+        self.query = None
+        rows = [row for row in descendants(os.getpid()) if row.state != "Z" and row.pid != own]
+        ticks = {(row.pid, row.start): row.ticks for row in rows}
+        used = sum(count - self.ticks.get(key, 0) for key, count in ticks.items()) / TICKS
+        now = time.monotonic()
+        sample: dict[str, Any] = {
+            "t": round(now - self.started, 3),
+            "cpu_percent": round(100 * used / (now - self.before), 1) if now - self.before > 0.1 else 0.0,
+            "memory_mb": round(sum(row.memory for row in rows) / 2**20, 1),
+            "disk_free_mb": 0.0,
+            "processes": len(rows),
+            "gpus": gpus,
+        }
+        with contextlib.suppress(OSError):
+            sample["disk_free_mb"] = round(shutil.disk_usage(self.workspace).free / 2**20, 1)
+        append(self.path, sample)
+        self.ticks, self.before = ticks, now
+
+
+class Session:
+    """One session, turn after turn until its time is over."""
+
+    def __init__(self, folder: Path, spec: dict[str, Any]) -> None:
+        self.folder, self.spec = folder, spec
+        self.started = time.monotonic()
+        self.deadline = self.started + spec["seconds"]
+        self.told_to_stop = False
+        self.turns: list[dict[str, Any]] = []
+        self.killed: set[tuple[int, int]] = set()
+        self.pipe = -1
+        self.main: subprocess.Popen[bytes] | None = None
+        self.wrapper_pids: set[int] = set()
+        log = spec.get("log_fd") or os.open(folder / "output.log", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
+        self.output = Output(log, folder / "output.index", spec["max_output_bytes"])
+        self.sampler = Sampler(folder / "telemetry.jsonl", spec["workspace"], self.started)
+
+    def run(self) -> dict[str, Any]:
+        """The turns, and how it ended."""
+        command, detail = self.spec["command"], ""
+        while True:
+            reason, detail = self.turn(command)
+            left = self.deadline - time.monotonic()
+            more = left > self.spec["early_stop_seconds_left"] and len(self.turns) <= self.spec["early_stop_times"]
+            if reason != "exited" or not more or not self.spec["resume_command"]:
+                break
+            command = self.spec["resume_command"]
+        if reason == "failed_to_start" and self.turns:
+            reason = "exited"  # It did start; what failed is its continuation, which `detail` tells.
+        self.sampler.close()
+        self.output.close()
+        if self.output.unwritable:
+            detail += f" {self.output.unwritable} bytes of output could not be written: the disk was full."
+        last = self.turns[-1] if self.turns else {"exit_code": None, "signal": None}
+        return {
+            "reason": reason,
+            "exit_code": last["exit_code"],
+            "signal": last["signal"],
+            "seconds": round(time.monotonic() - self.started, 3),
+            "turns": self.turns,
+            "output_bytes": self.output.total,
+            "kept_bytes": self.output.kept,
+            "killed": len(self.killed),
+            "detail": detail.strip(),
+        }
+
+    def turn(self, command: list[str]) -> tuple[str, str]:
+        """Start `command`, wait for its end or ours, and end what is left of it: the reason, and what failed."""
+        begin = time.monotonic()
+        self.pipe, write = os.pipe()
+        status, status_write = os.pipe()
+        wrapper = [part.replace("{status_fd}", str(status_write)) for part in self.spec.get("wrapper", [])]
+        try:
+            self.main = subprocess.Popen(
+                [*wrapper, *command],
+                cwd=self.spec["workspace"],
+                env={**self.spec["env"], "PTB_DEADLINE": repr(self.deadline)},
+                stdin=subprocess.DEVNULL,
+                stdout=write,
+                stderr=write,
+                start_new_session=True,
+                pass_fds=[status_write] if wrapper else [],
+                preexec_fn=lambda: PRCTL(PR_SET_PDEATHSIG, signal.SIGKILL),  # noqa: PLW1509 - there is one thread
+            )
+        except (OSError, ValueError) as error:
+            self.output.write(f"{command[0]} could not be started: {error}\n".encode(), begin - self.started)
+            for descriptor in (self.pipe, write, status, status_write):
+                os.close(descriptor)
+            return "failed_to_start", f"{command[0]} could not be started: {error}"
+        os.close(write)
+        os.close(status_write)
+        reason = self.wait()
+        report = self.read_status(status) if wrapper else ""
+        self.end_tree(self.spec["grace_seconds"])
+        code = self.main.wait()
+        if wrapper and code > 128:
+            code = 128 - code  # A wrapper reports a death by signal the way a shell does.
+        self.drain()
+        os.close(status)
+        if wrapper and reason == "exited" and code == 1 and "exit-code" not in report:
+            return (
+                "failed_to_start",
+                f"{command[0]} could not be started in its sandbox; the output's last line says why.",
+            )
+        end = time.monotonic()
+        self.turns.append(
+            {
+                "start": round(begin - self.started, 3),
+                "end": round(end - self.started, 3),
+                "exit_code": code if code >= 0 else None,
+                "signal": -code if code < 0 else None,
+            }
+        )
+        return reason, ""
+
+    def wait(self) -> str:
+        """Take output until the command ends (`exited`), its time is over (`deadline`) or we are told to (`stopped`)."""
+        assert self.main
+        stop, parent = self.folder / "stop", self.spec.get("parent", 0)
+        while True:
+            self.pump(TICK_SECONDS)
+            self.sampler.tick()
+            if self.main.poll() is not None:
+                return "exited"
+            if self.told_to_stop or stop.exists() or (parent and os.getppid() != parent):
+                return "stopped"
+            if time.monotonic() >= self.deadline:
+                return "deadline"
+
+    def pump(self, seconds: float) -> bool:
+        """Take one piece of output if some comes within `seconds`; False when none came."""
+        if self.pipe < 0:
+            time.sleep(seconds)
+            return False
+        if not select.select([self.pipe], [], [], seconds)[0]:
+            return False
+        chunk = os.read(self.pipe, 1 << 20)
+        if not chunk:  # Every writer has closed it; the command may live on.
+            os.close(self.pipe)
+            self.pipe = -1
+            return False
+        self.output.write(chunk, time.monotonic() - self.started)
+        return True
+
+    def drain(self) -> None:
+        """Take what is still in the pipe, but not for ever: something outside the tree may hold it."""
+        until = time.monotonic() + 2
+        while self.pump(0) and time.monotonic() < until:
+            pass
+        if self.pipe >= 0:
+            os.close(self.pipe)
+            self.pipe = -1
+
+    def read_status(self, status: int) -> str:
+        """What bubblewrap reported: its child's pid, which is the namespace's first process, and the exit code."""
+        report = os.read(status, 65536).decode() if select.select([status], [], [], 0)[0] else ""
+        with contextlib.suppress(ValueError, KeyError):
+            self.wrapper_pids = {self.main.pid if self.main else 0, json.loads(report.splitlines()[0])["child-pid"]}
+        return report
+
+    def alive(self) -> list[Process]:
+        """Processes of the tree that still run. Orphans that have ended are reaped here, since they are our children."""
+        assert self.main
+        self.main.poll()
+        query = self.sampler.query.pid if self.sampler.query else 0
+        rows = [row for row in descendants(os.getpid()) if row.pid != query]
+        for row in rows:
+            if row.state == "Z" and row.parent == os.getpid() and row.pid != self.main.pid:
+                with contextlib.suppress(ChildProcessError):
+                    os.waitpid(row.pid, os.WNOHANG)
+        running = [row for row in rows if row.state not in "ZX"]
+        self.killed.update((row.pid, row.start) for row in running if row.pid not in self.wrapper_pids)
+        return running
+
+    def end_tree(self, grace: float) -> None:
+        """SIGTERM to every process, `grace` seconds, then SIGKILL until none is left."""
+        for row in self.alive():
+            # The wrapper would die of SIGTERM, and all within it at once, without their grace.
+            if row.pid not in self.wrapper_pids:
+                send(os.kill, row.pid, signal.SIGTERM)
+        until = time.monotonic() + grace
+        while self.alive() and time.monotonic() < until:
+            self.pump(TICK_SECONDS)
+        until = time.monotonic() + KILL_SECONDS
+        while (rows := self.alive()) and time.monotonic() < until:
+            # A group is killed at one blow, so a process that forks and ends cannot slip through unless it leaves it.
+            for group in {row.group for row in rows} - {os.getpgrp(), 0, 1}:
+                send(os.killpg, group, signal.SIGKILL)
+            for row in rows:
+                send(os.kill, row.pid, signal.SIGKILL)
+            if os.getpid() == 1:
+                send(os.kill, -1, signal.SIGKILL)
+            self.pump(0.001)
+
+
+def send(function: Any, target: int, number: int) -> None:
+    """Send a signal to what may be gone already."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        function(target, number)
+
+
+def main(folder: Path) -> int:
+    """Claim the session and run it; 0 also when it is somebody else's."""
+    spec = json.loads((folder / "spec.json").read_text())
+    lock = (folder / "lock").open("a")  # Before the claim: a claim without a lock means that its owner is gone.
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        claim = os.open(folder / "claim", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
+    except (BlockingIOError, FileExistsError):
+        return 0
+    reserve, started = folder / "reserve", datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+    PRCTL(PR_SET_CHILD_SUBREAPER, 1)
+    session = Session(folder, spec)
+
+    def stop(*_: object) -> None:
+        session.told_to_stop = True
+
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, stop)
+    with contextlib.suppress(OSError):
+        os.write(claim, str(os.getpid()).encode())
+        reserve.write_bytes(b"\0" * RESERVE_BYTES)
+        clock = {"monotonic": session.started, "utc": started, "pid": os.getpid(), "deadline": session.deadline}
+        write_json(folder / "started.json", clock)
+    result = session.run()
+    reserve.unlink(missing_ok=True)  # Room for the result, should the disk be full.
+    for _ in range(10):
+        try:
+            write_json(folder / "result.json", result)
+            return 0
+        except OSError as error:
+            print(f"result.json could not be written: {error}", file=sys.stderr)
+            time.sleep(1)
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1])))
