@@ -10,7 +10,7 @@ from typing import Any
 import platformdirs
 
 CACHE = Path(os.environ.get("PTB_TEST_CACHE") or platformdirs.user_cache_path("ptb-tests"))
-"""Models, wheels and base scores, kept between tests and sessions; they are checked by digest whenever they are used."""
+"""Models, wheels and base scores, kept between tests and sessions; checked by digest whenever they are used."""
 
 CELL = ["--task", "tiny", "--model", "tiny-random", "--protocol", "smoke"]
 """The cell that takes seconds."""

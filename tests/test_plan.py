@@ -1,0 +1,65 @@
+"""Plans merge variants, name runs, and hold digests."""
+
+import datetime
+from pathlib import Path
+
+import pytest
+
+from posttrainbench.catalog import Agent, Entry, Variant
+from posttrainbench.errors import UsageError
+from posttrainbench.plan import merge, name_run, versions
+
+WHEN = datetime.datetime(2026, 11, 24, 1, 2, 3, tzinfo=datetime.UTC)
+
+
+def entry(folder: Path, **changes: object) -> Entry[Agent]:
+    (folder / "agent.toml").write_text("x")
+    values = {
+        "name": "mine",
+        "version": "2",
+        "description": "d",
+        "command": ["go"],
+        "resume_command": ["again"],
+        "env": {"A": "1", "B": "1"},
+        "variants": {"fast": Variant(env={"B": "2"}, arguments=["--fast"])},
+    }
+    return Entry(Agent(**(values | changes)), folder)  # type: ignore[arg-type]
+
+
+def test_a_variant_adds_arguments_and_wins_in_the_environment(tmp_path: Path) -> None:
+    plan = merge(entry(tmp_path), "fast", [])
+    assert plan.command == ["go", "--fast"]
+    assert plan.resume_command == ["again", "--fast"]
+    assert plan.env == {"A": "1", "B": "2"}
+    assert plan.label == "mine:fast"
+
+
+def test_without_a_variant_nothing_is_added(tmp_path: Path) -> None:
+    plan = merge(entry(tmp_path), "", [])
+    assert (plan.command, plan.env, plan.label) == (["go"], {"A": "1", "B": "1"}, "mine")
+
+
+def test_the_digest_is_that_of_the_folder(tmp_path: Path) -> None:
+    before = merge(entry(tmp_path), "", []).digest
+    (tmp_path / "helper.py").write_text("x")
+    assert merge(entry(tmp_path), "", []).digest != before
+
+
+def test_a_command_line_goes_to_the_agent_that_asks_for_one_only(tmp_path: Path) -> None:
+    assert merge(entry(tmp_path, needs=["command"], command=[]), "", ["./x"]).command == ["./x"]
+    with pytest.raises(UsageError, match="its own command"):
+        merge(entry(tmp_path), "", ["./x"])
+    with pytest.raises(UsageError, match="after `--`"):
+        merge(entry(tmp_path, needs=["command"]), "", [])
+
+
+def test_names_of_runs_sort_by_time_and_hold_no_odd_characters() -> None:
+    name = name_run(WHEN, "command", "bfcl", "org/name@main\n../x")
+    assert name.startswith("20261124-010203-command-bfcl-org_name_main_.._x-")
+    assert name_run(WHEN, "a", "b", "c") != name_run(WHEN, "a", "b", "c")
+
+
+def test_versions_name_python_and_what_is_installed() -> None:
+    found = versions()
+    assert "python" in found
+    assert "numpy" in found
