@@ -3,21 +3,23 @@
     python -m posttrainbench.inputs.build_model random FOLDER --seed N
     python -m posttrainbench.inputs.build_model gguf FILE FOLDER
 
-`inputs/model.py` starts it as a program, so that torch is never loaded into the process that watches runs. Tests import
-`random_model` directly.
+`inputs/model.py` starts it as a program, so that torch is never loaded into the process that watches runs; it imports
+nothing of the package. Tests import `random_model` directly.
 """
 
 import argparse
 import json
+import os
 import random
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 VOCABULARY = 1000
 END, OPEN, CLOSE = "<|endoftext|>", "<|im_start|>", "<|im_end|>"
-SYLLABLES = "ba ce di fo gu ha je ki lo mu na pe qui ro su ta ve wi xo yu za bri cla dro fle gra plu sto tri".split()
+SYLLABLES = "ba ce di fo gu ha je ki lo mu na pe qui ro su ta ve wi xo yu za bri cla dro fle gra plu sto tri"
 WORDS = (
     "the a of and to in is it you that he was for on are with as his they at be this have from or one had by word but "
     "not what all were we when your can said there use an each which she do how their if will up other about out many "
@@ -25,25 +27,25 @@ WORDS = (
     "people my than first water been call who oil its now find long down day did get come made may part question "
     "answer copy repeat sum plus minus add letters last next before after equal please user assistant system "
     "function name arguments return value list apple stone river green seven bread cloud horse light"
-).split()
+)
 
 
 def _text() -> Iterator[str]:
     """A fixed text to learn the tokens from: words, made-up words, numbers and a little punctuation."""
-    source = random.Random(0)
+    source, syllables, words = random.Random(0), SYLLABLES.split(), WORDS.split()
     for _ in range(3000):
-        made_up = "".join(source.choices(SYLLABLES, k=source.randint(1, 3)))
-        line = [*source.choices(WORDS, k=7), made_up, str(source.randint(0, 999))]
+        made_up = "".join(source.choices(syllables, k=source.randint(1, 3)))
+        line = [*source.choices(words, k=7), made_up, str(source.randint(0, 999))]
         source.shuffle(line)
         sentence = " ".join(line)
-        yield f"Question: {sentence}?\nAnswer: {source.choice(WORDS)}\n" if source.random() < 0.3 else f"{sentence}.\n"
+        yield f"Question: {sentence}?\nAnswer: {source.choice(words)}\n" if source.random() < 0.3 else f"{sentence}.\n"
 
 
 def random_model(folder: Path, seed: int) -> None:
     """Save a random Qwen3 of about 138,000 parameters with a tokenizer of its own into `folder`.
 
-    The same seed gives the same weights; the tokenizer is the same for every seed. It says nothing sensible before it is
-    trained, but loads, trains and generates in less than a second, which is what tests need.
+    The same seed gives the same weights; the tokenizer is the same for every seed. It says nothing sensible
+    before it is trained, but loads, trains and generates in less than a second, which is what tests need.
     """
     import torch
     from transformers import Qwen3Config, Qwen3ForCausalLM
@@ -113,20 +115,37 @@ def from_gguf(file: Path, folder: Path) -> None:
     model = AutoModelForCausalLM.from_pretrained(**place, quantization_config=GgufConfig(dequantize=True))
     model.to(torch.bfloat16).save_pretrained(folder, safe_serialization=True)
     tokenizer.save_pretrained(folder)
-    _drop_quantization(folder)
+    _clean(folder)
 
 
-def _drop_quantization(folder: Path) -> None:
-    """Nothing in the saved config may still say that the weights are quantised."""
-    path = folder / "config.json"
-    config = json.loads(path.read_text(encoding="utf-8"))
-    if config.pop("quantization_config", None) is not None:
-        path.write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+def _clean(folder: Path) -> None:
+    """Take out of the saved files what tells only how they were read: quantisation, and options of the loading."""
+    for name, keys in (
+        ("config.json", ("quantization_config",)),
+        ("tokenizer_config.json", ("local_files_only", "is_local")),
+    ):
+        path = folder / name
+        values = json.loads(path.read_text(encoding="utf-8"))
+        path.write_text(
+            json.dumps({key: value for key, value in values.items() if key not in keys}, indent=2) + "\n",
+            encoding="utf-8",
+        )
+
+
+def _end_with_parent() -> None:
+    """The parent holds the other end of stdin; its end closes it, whatever ended it."""
+
+    def wait() -> None:
+        os.read(0, 1)
+        os._exit(1)
+
+    threading.Thread(target=wait, daemon=True).start()
 
 
 def main(arguments: list[str] | None = None) -> int:
     """The command line."""
     parser = argparse.ArgumentParser(prog="python -m posttrainbench.inputs.build_model", description=__doc__)
+    parser.add_argument("--with-parent", action="store_true", help="end when stdin is closed")
     verbs = parser.add_subparsers(dest="verb", required=True)
     verb = verbs.add_parser("random")
     verb.add_argument("folder", type=Path)
@@ -135,6 +154,8 @@ def main(arguments: list[str] | None = None) -> int:
     verb.add_argument("file", type=Path)
     verb.add_argument("folder", type=Path)
     chosen = parser.parse_args(arguments)
+    if chosen.with_parent:
+        _end_with_parent()
     if chosen.verb == "random":
         random_model(chosen.folder, chosen.seed)
     else:
