@@ -251,7 +251,7 @@ class Session:
                 stderr=write,
                 start_new_session=True,
                 pass_fds=[status_write] if wrapper else [],
-                preexec_fn=lambda: PRCTL(PR_SET_PDEATHSIG, signal.SIGKILL),  # noqa: PLW1509 - there is one thread
+                preexec_fn=lambda: PRCTL(PR_SET_PDEATHSIG, signal.SIGKILL),
             )
         except (OSError, ValueError) as error:
             self.output.write(f"{command[0]} could not be started: {error}\n".encode(), begin - self.started)
@@ -285,7 +285,7 @@ class Session:
         return reason, ""
 
     def wait(self) -> str:
-        """Take output until the command ends (`exited`), its time is over (`deadline`) or we are told to (`stopped`)."""
+        """Take output until the command ends (`exited`), time is over (`deadline`) or we are told to (`stopped`)."""
         assert self.main
         stop, parent = self.folder / "stop", self.spec.get("parent", 0)
         while True:
@@ -330,7 +330,7 @@ class Session:
         return report
 
     def alive(self) -> list[Process]:
-        """Processes of the tree that still run. Orphans that have ended are reaped here, since they are our children."""
+        """Processes of the tree that still run. Orphans that ended are reaped here, being our children."""
         assert self.main
         self.main.poll()
         query = self.sampler.query.pid if self.sampler.query else 0

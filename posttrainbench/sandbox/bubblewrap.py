@@ -17,11 +17,11 @@ from posttrainbench.errors import UsageError
 
 SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
 # What programs need to resolve libraries, names and certificates. Nothing with a secret: no shadow, no keys, no hosts.
-ETC = (
-    "alternatives ca-certificates crypto-policies group hosts host.conf ld.so.cache ld.so.conf ld.so.conf.d localtime "
-    "magic mime.types nsswitch.conf passwd pki/tls pki/ca-trust protocols services ssl/certs ssl/openssl.cnf"
-).split()
-NETWORK_ETC = ("resolv.conf",)
+ETC = """
+    alternatives ca-certificates crypto-policies group hosts host.conf ld.so.cache ld.so.conf ld.so.conf.d localtime
+    magic mime.types nsswitch.conf passwd pki/tls pki/ca-trust protocols services ssl/certs ssl/openssl.cnf
+"""
+TMP = "/tmp"  # noqa: S108 - a name inside the sandbox, where a private folder takes its place.
 # Processors and their memory, which numerical libraries read to choose their threads.
 TOPOLOGY = "/sys/devices/system"
 
@@ -41,9 +41,10 @@ def usable() -> bool:
 def command_line(
     *, read: Iterable[str], write: Iterable[str], tmp: str, cwd: str, network: bool, gpus: int, private: Iterable[str]
 ) -> list[str]:
-    """The words to put before a command. `tmp` becomes /tmp; `private` are folders that no mount may reveal: raises
-    UsageError if one lies inside a folder of `read` or `write`, or in the Python environment."""
-    shown = [*python_folders(), *read]
+    """The words to put before a command. Folders keep their paths; `tmp` lies where `tmp_inside` says. `private` are
+    folders that no mount may reveal: raises UsageError if one lies inside a folder of `read` or `write`, or in the
+    Python environment."""
+    shown, own_tmp = [*python_folders(), *read], tmp_inside(tmp, [*read, *write])
     for folder in private:
         for outer in [*shown, *write]:
             if Path(folder).resolve().is_relative_to(Path(outer).resolve()):
@@ -52,12 +53,20 @@ def command_line(
                     "to it. Choose another place with --runs-dir or PTB_CACHE."
                 )
     words = [*_namespaces(network), *_system(network, gpus)]
+    words += ["--bind", tmp, TMP] if own_tmp == TMP else ["--perms", "1777", "--tmpfs", TMP, "--bind", tmp, tmp]
     # Outer folders first, so that a mount is not covered by a later one.
-    mounts = {path: "--ro-bind" for path in shown} | {path: "--bind" for path in write}
+    mounts = dict.fromkeys(shown, "--ro-bind") | dict.fromkeys(write, "--bind")
     for path in sorted(mounts, key=lambda path: len(Path(path).parts)):
         words += [mounts[path], path, path]
-    words += ["--bind", tmp, "/tmp"]  # noqa: S108 - a private folder takes that place.
     return [*words, "--remount-ro", "/", "--chdir", cwd, "--json-status-fd", "{status_fd}", "--"]
+
+
+def tmp_inside(tmp: str, shown: Iterable[str]) -> str:
+    """Where a private folder for temporary files lies inside: at /tmp, since a path of a socket must be short, but at
+    its own place when something that is shown lies below /tmp: its mount points would be made in the private folder,
+    where what runs could put links in their way."""
+    below = any(Path(path).is_relative_to(TMP) for path in [*python_folders(), *shown])
+    return tmp if below else TMP
 
 
 def python_folders() -> list[str]:
@@ -67,7 +76,7 @@ def python_folders() -> list[str]:
     link = sys.executable
     while link:
         paths.append(link)
-        link = os.path.join(os.path.dirname(link), os.readlink(link)) if os.path.islink(link) else ""  # noqa: PTH115, PTH118, PTH114, PTH120 - pathlib would resolve `..` and so lose links
+        link = os.path.join(os.path.dirname(link), os.readlink(link)) if os.path.islink(link) else ""
     paths += [os.path.realpath(sys.base_prefix), os.path.realpath(sys.executable)]
     kept: list[str] = []
     for path in dict.fromkeys(map(os.path.normpath, paths)):
@@ -97,10 +106,10 @@ def _system(network: bool, gpus: int) -> list[str]:
     words = ["--proc", "/proc", "--dev", "/dev"]
     for path in SYSTEM:
         if Path(path).is_symlink():
-            words += ["--symlink", os.readlink(path), path]  # noqa: PTH115 - the text of the link is wanted
+            words += ["--symlink", os.readlink(path), path]
         elif Path(path).is_dir():
             words += ["--ro-bind", path, path]
-    for name in (*ETC, *(NETWORK_ETC if network else ())):
+    for name in [*ETC.split(), *(["resolv.conf"] if network else [])]:
         words += ["--ro-bind-try", f"/etc/{name}", f"/etc/{name}"]
     if gpus:
         words += ["--ro-bind-try", "/sys", "/sys"]

@@ -135,25 +135,29 @@ class Local:
     def _rewritten(self, spec: SessionSpec) -> SessionSpec:
         if spec.network not in ("none", "open"):
             raise UsageError(
-                f"The local sandbox has network `none` or `open`; the protocol asks for `{spec.network}`, which needs a "
-                "gateway. Choose another protocol or sandbox."
+                f"The local sandbox has network `none` or `open`; the protocol asks for `{spec.network}`, which needs "
+                "a gateway. Choose another protocol or sandbox."
             )
         env = {"PATH": f"{Path(self.python()).parent}:{PATH}", **_gpu_env(spec.gpus), **spec.env}
         if not self.wrapped:
             return msgspec.structs.replace(spec, env={"HOME": spec.home, "TMPDIR": spec.tmp, **env})
+        read, write = [spec.bench, spec.model, spec.agent], [spec.workspace, spec.home]
         wrapper = bubblewrap.command_line(
-            read=[spec.bench, spec.model, spec.agent],
-            write=[spec.workspace, spec.home],
+            read=read,
+            write=write,
             tmp=spec.tmp,
             cwd=spec.workspace,
             network=spec.network == "open",
             gpus=spec.gpus,
             private=[spec.session],
         )
-        return msgspec.structs.replace(spec, env={"HOME": spec.home, **env, "TMPDIR": "/tmp"}, wrapper=wrapper)  # noqa: S108
+        tmp = bubblewrap.tmp_inside(spec.tmp, [*read, *write])
+        return msgspec.structs.replace(spec, env={"HOME": spec.home, "TMPDIR": tmp, **env}, wrapper=wrapper)
 
     def _job(self, spec: JobSpec, folder: Path, log: int) -> dict[str, Any]:
-        tmp = "/tmp" if self.wrapped else str(folder / "tmp")  # noqa: S108
+        tmp = str(folder / "tmp")
+        if self.wrapped:
+            tmp = bubblewrap.tmp_inside(tmp, [*spec.mounts.read, *spec.mounts.write])
         wrapper = bubblewrap.command_line(
             read=spec.mounts.read,
             write=spec.mounts.write,
@@ -201,6 +205,7 @@ class Local:
     def _end_leftovers(self, spec: SessionSpec) -> None:
         """Kill what a session without bubblewrap left: processes whose environment names its workspace, or that work
         in it. Inside bubblewrap the kernel has ended them."""
+        left: list[int] = []
         for _ in range(200):
             left = [pid for pid in map(int, filter(str.isdigit, os.listdir("/proc"))) if _belongs(pid, spec.workspace)]
             if not left:
@@ -264,7 +269,7 @@ def _kill_supervisor(handle: Handle) -> None:
 
 
 def _is_locked(path: Path) -> bool:
-    """Whether a supervisor holds the lock. Asked only after the claim exists, so that asking cannot keep one from it."""
+    """Whether a supervisor holds the lock. Asked only once there is a claim, so that asking keeps nobody from it."""
     try:
         with path.open("rb") as file:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -285,7 +290,7 @@ def _belongs(pid: int, workspace: str) -> bool:
         # A person's shell may stand in the folder: only what has no terminal counts.
         stat = Path(f"/proc/{pid}/stat").read_bytes()
         has_terminal = stat[stat.rindex(b")") + 2 :].split()[4] != b"0"
-        return not has_terminal and Path(os.readlink(f"/proc/{pid}/cwd")).is_relative_to(workspace)  # noqa: PTH115
+        return not has_terminal and Path(os.readlink(f"/proc/{pid}/cwd")).is_relative_to(workspace)
     return False
 
 

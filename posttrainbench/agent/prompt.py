@@ -1,0 +1,94 @@
+"""What the agent is told: the task, its time, its tools, and the rules."""
+
+from pathlib import Path
+
+from posttrainbench.plan import Plan
+from posttrainbench.strict import write_bytes
+
+TEMPLATE = """\
+# Post-train a language model
+
+Improve the base model **{model}** on the benchmark **{title}** as much as you can. You decide how: data, method,
+settings. What you leave in `final_model/` is scored when your time is over.
+
+## The benchmark
+
+{description}
+
+The final score is the mean `{metric}` over questions that you do not have. Answers are generated with at most
+{max_tokens} new tokens at temperature {temperature:g}{samples}; prompts hold no worked examples. A
+`generation_config.json` or a chat template of your own has no effect on the score.
+
+## What you have
+
+- **Time**: {hours} of wall-clock time, all in all. `python timer.py` prints what is left. At the end all your
+  processes are killed, so save early and often, and keep something valid in `final_model/` at every moment.
+- **Machine**: {machine}, {network}.
+- `$PTB_MODEL`: the base model's folder. Read only.
+- `$PTB_BENCH`: the benchmark's folder, read only: `questions.jsonl` (development questions with their answers),
+  `shots.jsonl` (worked examples), {train}the scorer, and `cell.py`, which does the scoring.
+- `python evaluate.py`: scores `final_model/` (or `--model-path DIR`) on the development questions, through the very
+  code that gives the final score. `--limit N` makes it faster; `--help` says the rest. Use it as often as you like.
+- Your working folder is `$PTB_WORKSPACE`, where this text lies as `prompt.md`. Temporary files belong in `$TMPDIR`.
+
+## What to leave
+
+`final_model/` in your working folder, complete and loadable by itself with `transformers`:
+
+- `config.json` with the same architecture as the base model;
+- the weights as `.safetensors` files, merged: no adapters, no pickles;
+- the tokenizer's files;
+- no code of its own (no `auto_map`, no Python files), no links out of the folder, at most {gigabytes:g} GB.
+
+If it is missing or cannot be loaded, the run counts as a failure.
+
+## Rules
+
+1. Do not look for, train on, or reconstruct the test questions. Data that you bring or make must not contain them.
+   The development questions are there to measure yourself; training on them tells you nothing about the score.
+2. Train from the given base model only. Weights of other models must not go into `final_model/`, in whole or in part.
+3. Do not change `evaluate.py`, `timer.py`, this prompt, or anything in `$PTB_BENCH`, and do not try to influence how
+   the score is taken.
+4. Nobody answers questions. Work until you are satisfied or the time is over, and do not leave processes running when
+   you finish: they are killed.
+
+Breaking rules 1 to 3 disqualifies the run.
+"""
+
+
+def render(plan: Plan, bench: Path) -> str:
+    """The prompt's text for a plan whose bench lies in `bench`."""
+    protocol, decoding = plan.protocol, plan.task.decoding
+    gpus = protocol.gpus
+    networks = {
+        "none": "no network",
+        "closed": "no network but a model provider's interface",
+        "curated": "a network that reaches chosen hosts only",
+        "open": "with access to the network",
+    }
+    return TEMPLATE.format(
+        model=plan.model.title or plan.model.name,
+        title=plan.task.title or plan.task.name,
+        description=plan.task.description.strip(),
+        metric=plan.task.metric,
+        max_tokens=decoding.max_tokens,
+        temperature=decoding.temperature,
+        samples=f", {decoding.samples} times a question" if decoding.samples > 1 else "",
+        hours=duration(plan.hours),
+        machine="no GPU, processors only" if gpus == 0 else "one GPU" if gpus == 1 else f"{gpus} GPUs",
+        network=networks[protocol.network],
+        train="`train.jsonl` (training data), " if (bench / "train.jsonl").is_file() else "",
+        gigabytes=protocol.max_checkpoint_gb,
+    )
+
+
+def write(plan: Plan, bench: Path, path: Path) -> None:
+    """Write the prompt to `path`."""
+    write_bytes(path, render(plan, bench).encode())
+
+
+def duration(hours: float) -> str:
+    """`10 hours`, `1.5 hours`, `2.7 minutes`."""
+    number, unit = (hours, "hour") if hours >= 1 else (hours * 60, "minute")
+    text = f"{number:.3g}"
+    return f"{text} {unit}" if text == "1" else f"{text} {unit}s"

@@ -1,0 +1,326 @@
+"""The supervisor alone, as a program, against commands that behave badly. No sandbox around them."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from posttrainbench import supervisor
+
+PYTHON = sys.executable
+
+
+def lay(folder: Path, command: list[str], **changes: object) -> Path:
+    """A session folder with a spec, ready for the supervisor."""
+    session, workspace = folder / "session", folder / "workspace"
+    session.mkdir()
+    workspace.mkdir()
+    spec = {
+        "command": command,
+        "resume_command": [],
+        "workspace": str(workspace),
+        "env": {"PATH": os.environ["PATH"], "MARK": str(folder)},
+        "seconds": 20.0,
+        "grace_seconds": 1.0,
+        "max_output_bytes": 10_000,
+        "early_stop_times": 0,
+        "early_stop_seconds_left": 0.0,
+    }
+    (session / "spec.json").write_text(json.dumps(spec | changes))
+    return session
+
+
+def begin(session: Path) -> subprocess.Popen[bytes]:
+    return subprocess.Popen([PYTHON, supervisor.__file__, str(session)])
+
+
+def run(folder: Path, command: list[str], **changes: object) -> dict:
+    session = lay(folder, command, **changes)
+    assert begin(session).wait(90) == 0
+    return json.loads((session / "result.json").read_text())
+
+
+def output(folder: Path) -> bytes:
+    return (folder / "session" / "output.log").read_bytes()
+
+
+def marked(folder: Path) -> list[int]:
+    """Processes that inherited this test's environment."""
+    found = []
+    for path in [Path("/proc", name, "environ") for name in os.listdir("/proc") if name.isdigit()]:
+        try:
+            alive = path.with_name("stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+            if alive and f"MARK={folder}".encode() in path.read_bytes().split(b"\0"):
+                found.append(int(path.parent.name))
+        except OSError:
+            continue
+    return found
+
+
+def eventually(condition, seconds: float = 20.0) -> bool:
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        if condition():
+            return True
+        time.sleep(0.02)
+    return False
+
+
+def test_a_command_that_ends(tmp_path):
+    result = run(tmp_path, ["sh", "-c", "echo out; echo err >&2; exit 3"])
+    assert (result["reason"], result["exit_code"], result["signal"], result["killed"]) == ("exited", 3, None, 0)
+    assert output(tmp_path) == b"out\nerr\n"
+    assert result["output_bytes"] == result["kept_bytes"] == 8
+    assert [turn["exit_code"] for turn in result["turns"]] == [3]
+
+
+def test_a_command_that_exits_1_at_once(tmp_path):
+    result = run(tmp_path, ["false"])
+    assert (result["reason"], result["exit_code"]) == ("exited", 1)
+
+
+def test_a_command_that_kills_itself(tmp_path):
+    result = run(tmp_path, ["sh", "-c", "kill -9 $$"])
+    assert (result["reason"], result["exit_code"], result["signal"]) == ("exited", None, 9)
+
+
+def test_a_command_that_does_not_exist(tmp_path):
+    result = run(tmp_path, ["/nowhere/agent"])
+    assert (result["reason"], result["exit_code"], result["turns"]) == ("failed_to_start", None, [])
+    assert "/nowhere/agent" in result["detail"]
+
+
+def test_the_command_sees_an_empty_stdin_its_environment_and_its_deadline(tmp_path):
+    run(tmp_path, ["sh", "-c", "cat; env"])
+    lines = dict(line.split("=", 1) for line in output(tmp_path).decode().splitlines())
+    started = json.loads((tmp_path / "session" / "started.json").read_text())
+    assert float(lines.pop("PTB_DEADLINE")) == started["deadline"] == pytest.approx(started["monotonic"] + 20)
+    assert set(lines) - {"PWD", "_", "SHLVL", "OLDPWD"} == {"PATH", "MARK"}
+
+
+def test_the_deadline_ends_a_command_that_sleeps(tmp_path):
+    result = run(tmp_path, ["sleep", "100"], seconds=1.0)
+    assert (result["reason"], result["signal"], result["killed"]) == ("deadline", 15, 1)
+    assert 1 <= result["seconds"] < 10
+
+
+def test_sigterm_may_be_used_to_save(tmp_path):
+    script = "trap 'echo saved; exit 0' TERM; echo up; while :; do sleep 0.1; done"
+    result = run(tmp_path, ["sh", "-c", script], seconds=1.0, grace_seconds=10.0)
+    assert (result["reason"], result["exit_code"]) == ("deadline", 0)
+    assert output(tmp_path) == b"up\nsaved\n"
+    assert result["seconds"] < 9
+
+
+def test_a_command_that_ignores_sigterm_is_killed_after_the_grace(tmp_path):
+    script = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(100)"
+    result = run(tmp_path, [PYTHON, "-c", script], seconds=1.5)
+    assert (result["reason"], result["signal"]) == ("deadline", 9)
+    assert 2.5 <= result["seconds"] < 15
+
+
+TREE = """
+import os, signal, subprocess, sys, time
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+for _ in range(3):
+    subprocess.Popen(["sh", "-c", "trap '' TERM; sleep 100 & sleep 100; wait"])
+if os.fork() == 0:
+    os.setsid()
+    if os.fork():
+        os._exit(0)
+    time.sleep(100)
+print("up", flush=True)
+time.sleep(100)
+"""
+
+
+def test_a_tree_dies_with_those_that_left_its_session(tmp_path):
+    result = run(tmp_path, [PYTHON, "-c", TREE], seconds=2.0)
+    assert result["reason"] == "deadline"
+    assert result["killed"] >= 8
+    assert marked(tmp_path) == []
+
+
+FORKS = """
+import os, signal, sys
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+for _ in range(2):
+    if os.fork() == 0:
+        break
+while True:  # Each process lives for a moment only: who is seen has already passed the torch on.
+    if os.fork():
+        os._exit(0)
+    if sys.argv[1] == "leave":
+        os.setsid()
+"""
+
+
+@pytest.mark.parametrize("group", ["stay", "leave"])
+def test_a_tree_that_forks_while_it_is_killed(tmp_path, group):
+    result = run(tmp_path, [PYTHON, "-c", FORKS, group], seconds=1.0, grace_seconds=0.3)
+    assert result["seconds"] < 30
+    assert marked(tmp_path) == []
+
+
+def test_what_a_command_leaves_behind_is_killed_and_counted(tmp_path):
+    result = run(tmp_path, ["sh", "-c", "setsid sleep 100 & sleep 100 & echo bye"])
+    assert (result["reason"], result["exit_code"], result["killed"]) == ("exited", 0, 2)
+    assert result["seconds"] < 15
+    assert marked(tmp_path) == []
+
+
+def test_a_command_that_closes_its_output_lives_on(tmp_path):
+    result = run(tmp_path, ["sh", "-c", "exec >&- 2>&-; sleep 1; exit 4"])
+    assert (result["reason"], result["exit_code"]) == ("exited", 4)
+    assert result["seconds"] >= 1
+
+
+def test_much_output_is_bounded_on_disk_and_in_memory(tmp_path):
+    session = lay(tmp_path, ["sh", "-c", "echo first; yes | head -c 300000000; echo last"], max_output_bytes=1_000_000)
+    child = begin(session)
+    peak = 0
+    while child.poll() is None:
+        try:
+            status = Path(f"/proc/{child.pid}/status").read_text()
+            peak = max([peak, *(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM"))])
+        except OSError:
+            pass
+        assert sum(path.stat().st_size for path in session.iterdir() if path.exists()) < 2_000_000
+        time.sleep(0.05)
+    result = json.loads((session / "result.json").read_text())
+    text = output(tmp_path)
+    assert (result["reason"], result["output_bytes"], result["kept_bytes"]) == ("exited", 300_000_011, 1_000_000)
+    assert text.startswith(b"first\ny\n")
+    assert text.endswith(b"y\nlast\n")
+    assert b"[299000011 bytes of output were dropped here]" in text
+    assert peak < 60_000  # kB
+
+
+def test_output_just_at_the_bound_is_whole(tmp_path):
+    result = run(tmp_path, [PYTHON, "-c", "print('a' * 99)"], max_output_bytes=100)
+    assert output(tmp_path) == b"a" * 99 + b"\n"
+    assert result["kept_bytes"] == 100
+
+
+def test_output_that_is_no_text_is_stored_as_it_came(tmp_path):
+    run(tmp_path, ["printf", r"\377\376\000ok"])
+    assert output(tmp_path) == b"\xff\xfe\x00ok"
+
+
+def test_the_index_says_when_output_came(tmp_path):
+    run(tmp_path, ["sh", "-c", "for i in 1 2 3 4; do echo $i; sleep 0.7; done"])
+    rows = [json.loads(line) for line in (tmp_path / "session" / "output.index").read_text().splitlines()]
+    times, offsets = [row["t"] for row in rows], [row["offset"] for row in rows]
+    assert len(rows) >= 2
+    assert times == sorted(times)
+    assert offsets == sorted(offsets)
+    assert offsets[0] == 0
+    assert offsets[-1] < 8
+
+
+def test_telemetry_sees_the_load(tmp_path):
+    run(tmp_path, [PYTHON, "-c", "while True: pass"], seconds=6.5)
+    samples = [json.loads(line) for line in (tmp_path / "session" / "telemetry.jsonl").read_text().splitlines()]
+    assert len(samples) >= 2
+    assert samples[0]["t"] < 3
+    assert samples[1]["cpu_percent"] > 5
+    assert samples[1]["memory_mb"] > 1
+    assert samples[1]["processes"] == 1
+    assert samples[1]["disk_free_mb"] > 0
+
+
+def test_a_command_that_stops_early_is_continued(tmp_path):
+    result = run(
+        tmp_path,
+        ["sh", "-c", "echo first"],
+        resume_command=["sh", "-c", "echo again; exit 5"],
+        early_stop_times=2,
+    )
+    assert output(tmp_path) == b"first\nagain\nagain\n"
+    assert [turn["exit_code"] for turn in result["turns"]] == [0, 5, 5]
+    assert (result["reason"], result["exit_code"]) == ("exited", 5)
+    starts = [turn["start"] for turn in result["turns"]]
+    assert starts == sorted(starts)
+
+
+def test_a_command_that_stops_late_is_not_continued(tmp_path):
+    result = run(tmp_path, ["true"], resume_command=["true"], early_stop_times=2, early_stop_seconds_left=30.0)
+    assert len(result["turns"]) == 1
+
+
+def test_the_deadline_holds_in_a_continuation(tmp_path):
+    result = run(tmp_path, ["true"], resume_command=["sleep", "100"], early_stop_times=5, seconds=1.5)
+    assert (result["reason"], len(result["turns"])) == ("deadline", 2)
+
+
+def test_a_continuation_that_cannot_start_does_not_undo_the_session(tmp_path):
+    result = run(tmp_path, ["true"], resume_command=["/nowhere/agent"], early_stop_times=1)
+    assert (result["reason"], result["exit_code"], len(result["turns"])) == ("exited", 0, 1)
+    assert "/nowhere/agent" in result["detail"]
+
+
+@pytest.mark.parametrize("how", ["file", "signal"])
+def test_stop(tmp_path, how):
+    session = lay(tmp_path, ["sh", "-c", "sleep 100 & sleep 100"])
+    child = begin(session)
+    assert eventually(lambda: len(marked(tmp_path)) == 3)
+    if how == "file":
+        (session / "stop").touch()
+    else:
+        child.send_signal(signal.SIGTERM)
+    assert child.wait(30) == 0
+    assert json.loads((session / "result.json").read_text())["reason"] == "stopped"
+    assert marked(tmp_path) == []
+
+
+def test_of_two_supervisors_one_runs(tmp_path):
+    session = lay(tmp_path, ["sh", "-c", "echo once; sleep 0.5"])
+    children = [begin(session) for _ in range(4)]
+    assert [child.wait(60) for child in children] == [0, 0, 0, 0]
+    assert begin(session).wait(30) == 0  # A later one finds the claim.
+    assert output(tmp_path) == b"once\n"
+    assert json.loads((session / "result.json").read_text())["exit_code"] == 0
+
+
+def test_the_command_dies_with_a_supervisor_that_is_killed(tmp_path):
+    session = lay(tmp_path, ["sleep", "100"])
+    child = begin(session)
+    assert eventually(lambda: len(marked(tmp_path)) == 1)
+    child.kill()
+    child.wait()
+    assert eventually(lambda: marked(tmp_path) == [])
+    assert not (session / "result.json").exists()
+
+
+def test_a_full_disk_costs_output_but_not_the_result(tmp_path):
+    session = lay(tmp_path, ["sh", "-c", "yes | head -c 3000000; echo end; exit 6"], max_output_bytes=4_000_000)
+    script = f"""
+        mount -t tmpfs -o size=256k none {tmp_path}/small || exit 77
+        cp {session}/spec.json {tmp_path}/small && {PYTHON} {supervisor.__file__} {tmp_path}/small || exit 1
+        cp {tmp_path}/small/result.json {session}
+    """
+    (tmp_path / "small").mkdir()
+    try:
+        code = subprocess.run(["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", script]).returncode
+    except FileNotFoundError:
+        code = 77
+    if code in (1, 77) and not (session / "result.json").exists() and not can_mount(tmp_path):
+        pytest.skip("a tmpfs of one's own cannot be mounted here")
+    assert code == 0
+    result = json.loads((session / "result.json").read_text())
+    assert (result["reason"], result["exit_code"], result["output_bytes"]) == ("exited", 6, 3_000_004)
+    assert 0 < result["kept_bytes"] < 256_000
+    assert "could not be written" in result["detail"]
+
+
+def can_mount(folder: Path) -> bool:
+    command = ["unshare", "--user", "--map-root-user", "--mount", "mount", "-t", "tmpfs", "none", str(folder)]
+    try:
+        return subprocess.run(command, capture_output=True).returncode == 0
+    except FileNotFoundError:
+        return False
