@@ -40,6 +40,7 @@ KILL_SECONDS = 30.0
 RESERVE_BYTES = 65536
 TICKS, PAGE = os.sysconf("SC_CLK_TCK"), os.sysconf("SC_PAGE_SIZE")
 GPU_FIELDS = "index,utilization.gpu,memory.used,memory.total,power.draw,temperature.gpu"
+WAITED_FOR: set[int] = set()  # Children of ours that their Popen reaps.
 PRCTL = ctypes.CDLL(None, use_errno=True).prctl
 
 
@@ -55,22 +56,24 @@ class Process(NamedTuple):
     memory: int
 
 
-def descendants(root: int) -> list[Process]:
-    """Every process below `root`, zombies too. Orphans are below it because it is a subreaper."""
+def tree() -> list[Process]:
+    """Every running process below this one. Orphans are, because it is a subreaper; those that ended are reaped."""
     children: dict[int, list[Process]] = {}
-    for name in os.listdir("/proc"):
-        if name.isdigit():
-            with contextlib.suppress(OSError, ValueError, IndexError):
-                text = Path(f"/proc/{name}/stat").read_bytes()
-                # The command's name, in parentheses, may hold anything, parentheses too.
-                f = text[text.rindex(b")") + 2 :].split()
-                ticks, memory = int(f[11]) + int(f[12]), int(f[21]) * PAGE
-                row = Process(int(name), f[0].decode(), int(f[1]), int(f[2]), ticks, int(f[19]), memory)
-                children.setdefault(row.parent, []).append(row)
-    found = list(children.get(root, []))
+    for name in filter(str.isdigit, os.listdir("/proc")):
+        with contextlib.suppress(OSError, ValueError, IndexError):
+            text = Path(f"/proc/{name}/stat").read_bytes()
+            # The command's name, in parentheses, may hold anything, parentheses too.
+            f = text[text.rindex(b")") + 2 :].split()
+            ticks, memory = int(f[11]) + int(f[12]), int(f[21]) * PAGE
+            row = Process(int(name), f[0].decode(), int(f[1]), int(f[2]), ticks, int(f[19]), memory)
+            children.setdefault(row.parent, []).append(row)
+    found = list(children.get(os.getpid(), []))
     for row in found:
+        if row.state == "Z" and row.parent == os.getpid() and row.pid not in WAITED_FOR:
+            with contextlib.suppress(ChildProcessError):
+                os.waitpid(row.pid, os.WNOHANG)
         found += children.get(row.pid, [])
-    return found
+    return [row for row in found if row.state not in "ZX"]
 
 
 class Output:
@@ -157,6 +160,7 @@ class Sampler:
         self.query = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
         )
+        WAITED_FOR.add(self.query.pid)
 
     def close(self) -> None:
         """End a query that hangs."""
@@ -171,7 +175,7 @@ class Sampler:
             gpus.append({name: float(text) for name, text in pairs if text.strip().replace(".", "").isdigit()})
         own = self.query.pid if self.query else 0
         self.query = None
-        rows = [row for row in descendants(os.getpid()) if row.state != "Z" and row.pid != own]
+        rows = [row for row in tree() if row.pid != own]
         ticks = {(row.pid, row.start): row.ticks for row in rows}
         used = sum(count - self.ticks.get(key, 0) for key, count in ticks.items()) / TICKS
         now = time.monotonic()
@@ -220,6 +224,8 @@ class Session:
             reason = "exited"  # It did start; what failed is its continuation, which `detail` tells.
         self.sampler.close()
         self.output.close()
+        if left := len(self.alive() if self.main else []):
+            detail += f" {left} processes could not be ended."
         if self.output.unwritable:
             detail += f" {self.output.unwritable} bytes of output could not be written: the disk was full."
         last = self.turns[-1] if self.turns else {"exit_code": None, "signal": None}
@@ -258,6 +264,7 @@ class Session:
             for descriptor in (self.pipe, write, status, status_write):
                 os.close(descriptor)
             return "failed_to_start", f"{command[0]} could not be started: {error}"
+        WAITED_FOR.add(self.main.pid)
         os.close(write)
         os.close(status_write)
         reason = self.wait()
@@ -325,23 +332,18 @@ class Session:
     def read_status(self, status: int) -> str:
         """What bubblewrap reported: its child's pid, which is the namespace's first process, and the exit code."""
         report = os.read(status, 65536).decode() if select.select([status], [], [], 0)[0] else ""
-        with contextlib.suppress(ValueError, KeyError):
+        with contextlib.suppress(ValueError, LookupError):
             self.wrapper_pids = {self.main.pid if self.main else 0, json.loads(report.splitlines()[0])["child-pid"]}
         return report
 
     def alive(self) -> list[Process]:
-        """Processes of the tree that still run. Orphans that ended are reaped here, being our children."""
+        """What still runs of the tree, wrapper included; counts those that were met."""
         assert self.main
         self.main.poll()
         query = self.sampler.query.pid if self.sampler.query else 0
-        rows = [row for row in descendants(os.getpid()) if row.pid != query]
-        for row in rows:
-            if row.state == "Z" and row.parent == os.getpid() and row.pid != self.main.pid:
-                with contextlib.suppress(ChildProcessError):
-                    os.waitpid(row.pid, os.WNOHANG)
-        running = [row for row in rows if row.state not in "ZX"]
-        self.killed.update((row.pid, row.start) for row in running if row.pid not in self.wrapper_pids)
-        return running
+        rows = [row for row in tree() if row.pid != query]
+        self.killed.update((row.pid, row.start) for row in rows if row.pid not in self.wrapper_pids)
+        return rows
 
     def end_tree(self, grace: float) -> None:
         """SIGTERM to every process, `grace` seconds, then SIGKILL until none is left."""

@@ -7,30 +7,24 @@ is an ordinary process of the user: `isolation` says what that leaves open.
 
 import fcntl
 import os
-import re
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import msgspec
 
 from posttrainbench import supervisor
 from posttrainbench.errors import InfrastructureError, MissingError, UsageError
-from posttrainbench.sandbox import Handle, JobResult, JobSpec, SessionSpec, bubblewrap
+from posttrainbench.sandbox import Handle, JobResult, JobSpec, SessionSpec, bubblewrap, job
+from posttrainbench.sandbox.environment import PATH, SUPERVISE, environment
 from posttrainbench.strict import disk, write_json
 
-MAX_JOB_LOG_BYTES = 64 * 2**20
-TAIL_BYTES = 8192
 START_SECONDS = 20.0
-JOB_GRACE_SECONDS = 2.0
-PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-SUPERVISE = [sys.executable, "-I", "-S", supervisor.__file__]
-"""Without the user's site-packages and PYTHON* variables: nothing but the standard library."""
+SPARE_SECONDS = 10.0
 
 
 class Local:
@@ -107,7 +101,7 @@ class Local:
         if self.state(spec, handle) == "running":
             with disk("ask the supervisor to stop"):
                 (Path(spec.session) / "stop").write_text(reason + "\n")
-            until = time.monotonic() + spec.grace_seconds + supervisor.KILL_SECONDS
+            until = time.monotonic() + spec.grace_seconds + supervisor.KILL_SECONDS + SPARE_SECONDS
             while self.state(spec, handle) == "running" and time.monotonic() < until:
                 time.sleep(0.05)
         if self.state(spec, handle) == "running":
@@ -120,17 +114,7 @@ class Local:
 
     def run(self, spec: JobSpec) -> JobResult:
         """Run a job under a supervisor that ends it when ptb is gone."""
-        with disk("make the job's folder and log"), tempfile.TemporaryDirectory(prefix="ptb-job-") as name:
-            folder = Path(name)
-            (folder / "tmp").mkdir()
-            # What runs may replace the log with a link, so it is opened once, here, and read through the descriptor.
-            log = os.open(spec.log, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o644)
-            try:
-                write_json(folder / "spec.json", self._job(spec, folder, log))
-                self._supervise_job(spec, folder, log)
-                return _job_result(spec, folder, log)
-            finally:
-                os.close(log)
+        return job.run(spec, self.wrapped, self.python())
 
     def _rewritten(self, spec: SessionSpec) -> SessionSpec:
         if spec.network not in ("none", "open"):
@@ -138,9 +122,9 @@ class Local:
                 f"The local sandbox has network `none` or `open`; the protocol asks for `{spec.network}`, which needs "
                 "a gateway. Choose another protocol or sandbox."
             )
-        env = {"PATH": f"{Path(self.python()).parent}:{PATH}", **_gpu_env(spec.gpus), **spec.env}
         if not self.wrapped:
-            return msgspec.structs.replace(spec, env={"HOME": spec.home, "TMPDIR": spec.tmp, **env})
+            env = environment(self.python(), spec.gpus, spec.home, spec.tmp)
+            return msgspec.structs.replace(spec, env=env | spec.env)
         read, write = [spec.bench, spec.model, spec.agent], [spec.workspace, spec.home]
         wrapper = bubblewrap.command_line(
             read=read,
@@ -152,59 +136,12 @@ class Local:
             private=[spec.session],
         )
         tmp = bubblewrap.tmp_inside(spec.tmp, [*read, *write])
-        return msgspec.structs.replace(spec, env={"HOME": spec.home, "TMPDIR": tmp, **env}, wrapper=wrapper)
-
-    def _job(self, spec: JobSpec, folder: Path, log: int) -> dict[str, Any]:
-        tmp = str(folder / "tmp")
-        if self.wrapped:
-            tmp = bubblewrap.tmp_inside(tmp, [*spec.mounts.read, *spec.mounts.write])
-        wrapper = bubblewrap.command_line(
-            read=spec.mounts.read,
-            write=spec.mounts.write,
-            tmp=str(folder / "tmp"),
-            cwd=spec.cwd,
-            network=False,
-            gpus=spec.gpus,
-            private=[str(folder)],
-        )
-        path = f"{Path(self.python()).parent}:{PATH}"
-        return {
-            "command": spec.command,
-            "resume_command": [],
-            "env": {"PATH": path, "HOME": tmp, "TMPDIR": tmp, **_gpu_env(spec.gpus), **spec.env},
-            "workspace": spec.cwd,
-            "seconds": spec.seconds,
-            "grace_seconds": JOB_GRACE_SECONDS,
-            "max_output_bytes": MAX_JOB_LOG_BYTES,
-            "early_stop_times": 0,
-            "early_stop_seconds_left": 0.0,
-            "wrapper": wrapper if self.wrapped else [],
-            "log_fd": log,
-            "parent": os.getpid(),
-        }
-
-    def _supervise_job(self, spec: JobSpec, folder: Path, log: int) -> None:
-        # Its own session, so that an interrupt from the keyboard reaches ptb, which then ends the job in order.
-        child = subprocess.Popen(
-            [*SUPERVISE, str(folder)], cwd="/", env={}, stdin=subprocess.DEVNULL, pass_fds=[log], start_new_session=True
-        )
-        try:
-            child.wait(spec.seconds + JOB_GRACE_SECONDS + supervisor.KILL_SECONDS + START_SECONDS)
-        except subprocess.TimeoutExpired:
-            raise InfrastructureError(
-                f"The job {spec.command[0]} could not be ended in time; its log: {spec.log}."
-            ) from None
-        finally:
-            child.terminate()
-            try:
-                child.wait(JOB_GRACE_SECONDS + supervisor.KILL_SECONDS)
-            except subprocess.TimeoutExpired:
-                child.kill()
-                child.wait()
+        env = environment(self.python(), spec.gpus, spec.home, tmp)
+        return msgspec.structs.replace(spec, env=env | spec.env, wrapper=wrapper)
 
     def _end_leftovers(self, spec: SessionSpec) -> None:
-        """Kill what a session without bubblewrap left: processes whose environment names its workspace, or that work
-        in it. Inside bubblewrap the kernel has ended them."""
+        """Kill what a session without bubblewrap left: processes whose environment names its workspace.
+        Inside bubblewrap the kernel has ended them."""
         left: list[int] = []
         for _ in range(200):
             left = [pid for pid in map(int, filter(str.isdigit, os.listdir("/proc"))) if _belongs(pid, spec.workspace)]
@@ -221,13 +158,6 @@ class Local:
 
 def _usable() -> bool:
     return bubblewrap.usable()
-
-
-def _gpu_env(gpus: int) -> dict[str, str]:
-    """Which GPUs a process sees: none, or those that ptb itself sees, the first ones."""
-    seen = os.environ.get("CUDA_VISIBLE_DEVICES")
-    devices = seen.split(",") if seen else [str(index) for index in range(gpus)]
-    return {"CUDA_VISIBLE_DEVICES": ",".join(devices[:gpus])}
 
 
 def _await_start(session: Path, child: subprocess.Popen[bytes]) -> None:
@@ -286,29 +216,4 @@ def _belongs(pid: int, workspace: str) -> bool:
     with suppress(OSError):
         if f"PTB_WORKSPACE={workspace}".encode() in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0"):
             return True
-    with suppress(OSError):
-        # A person's shell may stand in the folder: only what has no terminal counts.
-        stat = Path(f"/proc/{pid}/stat").read_bytes()
-        has_terminal = stat[stat.rindex(b")") + 2 :].split()[4] != b"0"
-        return not has_terminal and Path(os.readlink(f"/proc/{pid}/cwd")).is_relative_to(workspace)
     return False
-
-
-def _job_result(spec: JobSpec, folder: Path, log: int) -> JobResult:
-    size = os.fstat(log).st_size
-    tail = os.pread(log, TAIL_BYTES, max(0, size - TAIL_BYTES)).decode("utf-8", "replace")
-    try:
-        result = msgspec.json.decode((folder / "result.json").read_bytes())
-    except (OSError, msgspec.DecodeError) as error:
-        raise InfrastructureError(
-            f"The job {spec.command[0]} ended without a result: {error}. Its log: {spec.log}."
-        ) from error
-    if result["reason"] == "failed_to_start":
-        raise InfrastructureError(f"The job could not be started: {result['detail']} {tail.strip()}")
-    exit_code = result["exit_code"] if result["exit_code"] is not None else 128 + (result["signal"] or 0)
-    return JobResult(
-        exit_code=exit_code,
-        timed_out=result["reason"] == "deadline",
-        seconds=result["seconds"],
-        tail=re.sub(r"\r", "\n", tail),
-    )
