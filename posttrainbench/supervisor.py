@@ -134,48 +134,58 @@ def write_json(path: Path, value: dict[str, Any]) -> None:
 
 
 class Sampler:
-    """Telemetry. nvidia-smi can hang, so it is started at one tick and read at a later one."""
+    """Telemetry. nvidia-smi can hang beyond the reach of SIGKILL, so nothing here ever waits for it."""
 
     def __init__(self, path: Path, workspace: str, started: float) -> None:
         self.path, self.workspace, self.started = path, workspace, started
         self.nvidia_smi = shutil.which("nvidia-smi")
-        self.query: subprocess.Popen[str] | None = None
+        self.query: subprocess.Popen[bytes] | None = None
         self.due = self.before = started
         self.ticks: dict[tuple[int, int], int] = {}
 
     def tick(self) -> None:
-        """Take a sample if one is due; write it when its GPU query has ended."""
-        now = time.monotonic()
+        """Take a sample if one is due; write it when its GPU query has ended, or without GPUs if that hangs."""
         if self.query and self.query.poll() is not None:
-            self._write(self.query.communicate()[0])
+            assert self.query.stdout
+            with self.query.stdout as pipe:
+                os.set_blocking(pipe.fileno(), False)
+                text = pipe.read() or b""
+            WAITED_FOR.discard(self.query.pid)
+            self.query = None
+            self._write(text.decode("utf-8", "replace"))
+        now = time.monotonic()
         if now < self.due:
             return
         self.due = now + SAMPLE_SECONDS
-        if self.query:
+        if self.query or not self._ask():
             self.close()
-        if self.nvidia_smi is None:
             self._write("")
-            return
-        command = [self.nvidia_smi, f"--query-gpu={GPU_FIELDS}", "--format=csv,noheader,nounits"]
-        self.query = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
-        )
-        WAITED_FOR.add(self.query.pid)
 
     def close(self) -> None:
         """End a query that hangs."""
         if self.query:
             self.query.kill()
-            self._write(self.query.communicate()[0])
+
+    def _ask(self) -> bool:
+        if self.nvidia_smi is None:
+            return False
+        command = [self.nvidia_smi, f"--query-gpu={GPU_FIELDS}", "--format=csv,noheader,nounits"]
+        null = subprocess.DEVNULL
+        try:
+            self.query = subprocess.Popen(command, stdin=null, stdout=subprocess.PIPE, stderr=null)
+        except OSError:  # The agent may have used up all processes.
+            return False
+        WAITED_FOR.add(self.query.pid)
+        return True
 
     def _write(self, csv: str) -> None:
-        gpus = []
+        gpus: list[dict[str, float]] = []
         for line in csv.splitlines():
-            pairs = zip(GPU_FIELDS.split(","), line.split(","), strict=False)
-            gpus.append({name: float(text) for name, text in pairs if text.strip().replace(".", "").isdigit()})
-        own = self.query.pid if self.query else 0
-        self.query = None
-        rows = [row for row in tree() if row.pid != own]
+            gpus.append({})
+            for name, text in zip(GPU_FIELDS.split(","), line.split(","), strict=False):
+                with contextlib.suppress(ValueError):
+                    gpus[-1][name] = float(text)
+        rows = [row for row in tree() if not self.query or row.pid != self.query.pid]
         ticks = {(row.pid, row.start): row.ticks for row in rows}
         used = sum(count - self.ticks.get(key, 0) for key, count in ticks.items()) / TICKS
         now = time.monotonic()

@@ -325,3 +325,19 @@ def can_mount(folder: Path) -> bool:
         return subprocess.run(command, capture_output=True).returncode == 0
     except FileNotFoundError:
         return False
+
+
+@pytest.mark.parametrize("hangs", [False, True])
+def test_telemetry_of_gpus_comes_from_a_program_that_may_hang(tmp_path, hangs):
+    program = tmp_path / "nvidia-smi"
+    row = "echo '0, 87, 1024, 81559, 310.55, [N/A]'"
+    program.write_text(f"#!/bin/sh\n{'exec sleep 100' if hangs else row}\n")
+    program.chmod(0o755)
+    session = lay(tmp_path, ["sleep", "100"], seconds=6.0 if hangs else 2.0, grace_seconds=0.5)
+    env = os.environ | {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    assert subprocess.run([PYTHON, supervisor.__file__, str(session)], env=env, timeout=60).returncode == 0
+    first = json.loads((session / "telemetry.jsonl").read_text().splitlines()[0])
+    known = {"index": 0, "utilization.gpu": 87, "memory.used": 1024, "memory.total": 81559, "power.draw": 310.55}
+    assert first["gpus"] == ([] if hangs else [known])
+    result = json.loads((session / "result.json").read_text())
+    assert (result["reason"], result["killed"]) == ("deadline", 1)
