@@ -19,7 +19,7 @@ import msgspec
 
 from posttrainbench import supervisor
 from posttrainbench.errors import InfrastructureError, MissingError, UsageError
-from posttrainbench.sandbox import Handle, JobResult, JobSpec, SessionSpec, bubblewrap, job
+from posttrainbench.sandbox import Handle, JobResult, JobSpec, SessionSpec, bubblewrap, local_job
 from posttrainbench.sandbox.environment import PATH, SUPERVISE, environment
 from posttrainbench.strict import disk, write_json
 
@@ -114,7 +114,7 @@ class Local:
 
     def run(self, spec: JobSpec) -> JobResult:
         """Run a job under a supervisor that ends it when ptb is gone."""
-        return job.run(spec, self.wrapped, self.python())
+        return local_job.run(spec, self.wrapped, self.python())
 
     def _rewritten(self, spec: SessionSpec) -> SessionSpec:
         if spec.network not in ("none", "open"):

@@ -379,7 +379,7 @@ def test_a_job_dies_with_a_ptb_that_is_killed(local, tmp_path):
 
 
 def test_kinds():
-    assert list(KINDS) == ["local"]
+    assert "local" in KINDS
     assert open_sandbox("local").name == "local"
     with pytest.raises(UsageError, match="'moon'.*local"):
         open_sandbox("moon")
