@@ -1,0 +1,109 @@
+"""The base model's score: measured like any checkpoint's, once, and kept in the cache by digest.
+
+The key covers all that can change the score: the model's files, the bench (questions, scorer, decoding, evaluator,
+chat template), the backend, the versions of the packages, the number of worked examples, and the kind of machine.
+"""
+
+import fcntl
+import os
+import platform
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from posttrainbench.errors import DigestError, InfrastructureError
+from posttrainbench.evaluation import CheckpointUnusable, Measurement
+from posttrainbench.evaluation import measure as measuring
+from posttrainbench.plan import versions
+from posttrainbench.sandbox import Sandbox
+from posttrainbench.strict import digest_folder, digest_value, disk
+
+
+def base_measurement(
+    sandbox: Sandbox,
+    *,
+    bench: Path,
+    model: Path,
+    model_digest: str,
+    out: Path,
+    cache: Path,
+    few_shot: int = 0,
+    backend: str = "hf",
+    gpus: int = 0,
+) -> Measurement:
+    """The base model's measurement, from the cache where it is there, also laid into `out`.
+
+    `model_digest` is that of the model folder's manifest. Raises InfrastructureError where the base model itself cannot
+    be used: it is ours to provide.
+    """
+    place = cache / "baselines" / _key(bench, model_digest, few_shot, backend, gpus, sandbox.name)
+    with disk("make a place in the cache"):
+        place.parent.mkdir(parents=True, exist_ok=True)
+    with _lock(place.with_name(f"{place.name}.lock")):
+        if not _is_whole(place):
+            _measure_into(
+                place, sandbox, bench=bench, model=model, few_shot=few_shot, backend=backend, gpus=gpus, out=out
+            )
+        with disk("copy a cached measurement"):
+            if out.exists():
+                shutil.rmtree(out)
+            shutil.copytree(place, out)
+    return measuring.read(out)
+
+
+def _measure_into(
+    place: Path, sandbox: Sandbox, *, bench: Path, model: Path, few_shot: int, backend: str, gpus: int, out: Path
+) -> None:
+    # Measured in `out`, where its progress can be read, and copied whole.
+    found = measuring.measure(sandbox, bench=bench, model=model, out=out, few_shot=few_shot, backend=backend, gpus=gpus)
+    if isinstance(found, CheckpointUnusable):
+        raise InfrastructureError(f"The base model in {model} cannot be scored. {found.reason}")
+    with disk("keep a measurement in the cache"):
+        unfinished = Path(tempfile.mkdtemp(dir=place.parent, prefix=".unfinished-"))
+        try:
+            for name in ("questions.jsonl", "cell.log", "result.json"):
+                shutil.copyfile(out / name, unfinished / name)
+            unfinished.chmod(0o755)
+            if place.exists():
+                shutil.rmtree(place)
+            unfinished.rename(place)
+        except BaseException:
+            shutil.rmtree(unfinished, ignore_errors=True)
+            raise
+
+
+def _key(bench: Path, model_digest: str, few_shot: int, backend: str, gpus: int, sandbox: str) -> str:
+    parts = {
+        "model": model_digest,
+        "bench": digest_folder(bench),
+        "backend": backend,
+        "few_shot": few_shot,
+        "gpus": gpus,
+        "machine": platform.machine(),
+        "sandbox": sandbox,
+        "versions": versions(),
+    }
+    return digest_value(parts).removeprefix("sha256:")
+
+
+def _is_whole(place: Path) -> bool:
+    """Whether a measurement lies there that can still be trusted; a damaged one is taken again."""
+    try:
+        measuring.outcomes(place)
+    except DigestError:
+        return False
+    return True
+
+
+@contextmanager
+def _lock(path: Path) -> Iterator[None]:
+    """Held by one process at a time, which the others wait for; the kernel frees it when that process is gone."""
+    with disk("lock the cache of baselines"):
+        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)

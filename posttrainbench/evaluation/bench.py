@@ -1,0 +1,80 @@
+"""The bench: a folder with all that cell.py needs to score a model on one split.
+
+The agent is shown one with the dev split; the evaluator gets another with the test split. Only the rows differ.
+"""
+
+import shutil
+from collections.abc import Mapping, Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Any, Literal
+
+from posttrainbench.catalog import Decoding, Task
+from posttrainbench.errors import ConfigError
+from posttrainbench.strict import Value, disk, write_bytes, write_json, write_lines
+
+SEED = 0
+"""Orders the questions for limits, and seeds sampling: the same for every run, so that runs share questions."""
+
+Rows = Mapping[str, Sequence[Mapping[str, Any]]]
+
+
+class Bench(Value, frozen=True, kw_only=True):
+    """`bench.json`."""
+
+    task: str
+    version: int
+    metric: str
+    decoding: Decoding
+    few_shot: int
+    """Worked examples that the few-shot baseline takes."""
+    split: Literal["dev", "test"]
+    limit: int | None
+    """How many questions are scored unless a caller says otherwise; None: all."""
+    chat_template: bool
+    seed: int
+
+
+def lay(
+    task: Task,
+    task_folder: Path,
+    rows: Rows,
+    folder: Path,
+    *,
+    split: Literal["dev", "test"],
+    limit: int | None,
+    chat_template: str | None,
+    library: Path | None,
+) -> Bench:
+    """Make the bench's folder anew. `rows` are those of every split; `library` is a folder with code for the scorer,
+    which becomes `lib/`."""
+    bench = Bench(
+        task=task.name,
+        version=task.version,
+        metric=task.metric,
+        decoding=task.decoding,
+        few_shot=task.few_shot,
+        split=split,
+        limit=limit,
+        chat_template=chat_template is not None,
+        seed=SEED,
+    )
+    for name in ("lm_eval.yaml", "scorer.py"):
+        if not (task_folder / "bench" / name).is_file():
+            raise ConfigError(f"The task {task.name} has no bench/{name} in {task_folder}; every task needs one.")
+    unneeded = shutil.ignore_patterns("__pycache__", ".*")
+    with disk(f"lay out the bench of {task.name}"):
+        if folder.exists():
+            shutil.rmtree(folder)
+        shutil.copytree(task_folder / "bench", folder, ignore=unneeded)
+        if library is not None:
+            shutil.copytree(library, folder / "lib", ignore=unneeded)
+    write_bytes(folder / "cell.py", resources.files("posttrainbench.evaluation").joinpath("cell.py").read_bytes())
+    write_lines(folder / "questions.jsonl", rows[split])
+    write_lines(folder / "shots.jsonl", rows.get("shots", []))
+    if split == "dev" and "train" in rows:
+        write_lines(folder / "train.jsonl", rows["train"])
+    if chat_template is not None:
+        write_bytes(folder / "chat_template.jinja", chat_template.encode())
+    write_json(folder / "bench.json", bench)
+    return bench

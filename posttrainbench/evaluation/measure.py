@@ -1,0 +1,248 @@
+"""Runs cell.py in a sandbox and reads what it wrote as hostile: a tokenizer and weights of an agent were loaded there.
+
+Below the folder `out`: result.json (a Measured), questions.jsonl (a Question a line) and cell.log. The first two are
+written only after everything was checked, so an interrupted measurement leaves no result.
+"""
+
+import hashlib
+import os
+import shutil
+import stat
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+
+from posttrainbench.catalog import Decoding
+from posttrainbench.errors import ConfigError, DigestError, InfrastructureError
+from posttrainbench.evaluation import CheckpointUnusable, Measurement, Question, Try
+from posttrainbench.evaluation.bench import Bench
+from posttrainbench.sandbox import JobResult, JobSpec, Mounts, Sandbox, absolute
+from posttrainbench.strict import digest_bytes, digest_file, digest_folder, disk, read_json, write_json, write_lines
+
+Measured = Measurement | CheckpointUnusable
+
+UNUSABLE = 65
+KILLED = (-9, 137)
+"""Exit codes of a process that the kernel ended, as it does when memory is used up."""
+BATCHES = (None, 8, 1)
+"""Batch sizes of the attempts; None is cell.py's own."""
+MAX_RESULT_BYTES = 2**20
+MAX_RESPONSE = 20_000
+MAX_LINE_BYTES = 12 * MAX_RESPONSE + 4096
+"""A line with one answer; JSON takes up to twelve bytes for a character."""
+SECONDS = 12 * 3600.0
+
+T = TypeVar("T")
+
+
+class Written(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What cell.py leaves in result.json."""
+
+    task: str
+    version: int
+    split: str
+    metric: str
+    decoding: Decoding
+    chat_template: bool
+    few_shot: int
+    n: int
+    score: float
+    backend: str
+    device: str
+    dtype: str
+    batch_size: int
+    tries: list[Try]
+    versions: dict[str, str]
+    seconds: float
+    questions_digest: str
+
+
+def measure(
+    sandbox: Sandbox,
+    *,
+    bench: Path,
+    model: Path,
+    out: Path,
+    few_shot: int = 0,
+    backend: str = "hf",
+    gpus: int = 0,
+    seconds: float = SECONDS,
+) -> Measured:
+    """Score the model on the bench and leave the outcome in `out`, which is made anew.
+
+    Raises InfrastructureError when the evaluator itself failed; a checkpoint that cannot be used is a result.
+    """
+    with disk(f"make the folder {out.name} for a measurement"):
+        if out.exists():
+            shutil.rmtree(out)
+        out.mkdir(parents=True)
+    killed: list[Try] = []
+    for batch in BATCHES:
+        job = out / "job"
+        with disk("make the evaluator's folder"):
+            if job.exists():
+                shutil.rmtree(job)
+            job.mkdir()
+        options = ["--few-shot", str(few_shot), "--backend", backend]
+        options += ["--batch-size", str(batch)] if batch else []
+        ended = sandbox.run(_job(sandbox, bench, model, out, options, gpus, seconds))
+        if ended.exit_code not in KILLED or ended.timed_out:
+            break
+        killed.append(Try(batch_size=batch or 0, outcome="killed, probably for memory"))
+    else:
+        raise _broken(out, ended, "The evaluator was killed at every batch size; the machine has too little memory")
+    found = _outcome(ended, bench, out, few_shot, backend, killed)
+    with disk("remove the evaluator's folder"):
+        shutil.rmtree(out / "job")
+    write_json(out / "result.json", found)
+    return found
+
+
+def read(out: Path) -> Measurement:
+    """The measurement that lies in `out`; raises DigestError when there is none."""
+    return read_json(out / "result.json", Measurement)
+
+
+def outcomes(out: Path) -> dict[str, float]:
+    """Score of each question by its id; raises DigestError when the file is not the measurement's."""
+    measurement, path = read(out), out / "questions.jsonl"
+    if not path.is_file() or digest_file(path) != measurement.questions:
+        raise DigestError(f"{path} is not the file that the measurement beside it was taken from.")
+    questions = msgspec.json.Decoder(Question).decode_lines(path.read_bytes())
+    return {question.id: question.score for question in questions}
+
+
+def log(out: Path) -> Path:
+    """Where the evaluator's output goes."""
+    return out / "cell.log"
+
+
+def subset(ids: Sequence[str], limit: int | None, seed: int) -> list[str]:
+    """The ids that a limit leaves, in the order in which cell.py takes them."""
+    return sorted(ids, key=lambda one: hashlib.sha256(f"{seed}:{one}".encode()).hexdigest())[:limit]
+
+
+def _job(
+    sandbox: Sandbox, bench: Path, model: Path, out: Path, options: list[str], gpus: int, seconds: float
+) -> JobSpec:
+    job = absolute(out / "job")
+    command = [sandbox.python(), absolute(bench / "cell.py"), "--bench", absolute(bench)]
+    return JobSpec(
+        command=[*command, "--model", absolute(model), "--out", job, *options],
+        cwd=job,
+        env={
+            "HF_HUB_OFFLINE": "1",
+            "HF_HOME": f"{job}/.hf",
+            "HF_DATASETS_CACHE": f"{job}/.hf/datasets",
+            "PYTHONDONTWRITEBYTECODE": "1",
+            "TOKENIZERS_PARALLELISM": "false",
+        },
+        mounts=Mounts(read=[absolute(bench), absolute(model)], write=[job]),
+        log=str(log(out)),
+        seconds=seconds,
+        gpus=gpus,
+    )
+
+
+def _outcome(ended: JobResult, bench: Path, out: Path, few_shot: int, backend: str, killed: list[Try]) -> Measured:
+    if ended.timed_out:
+        raise _broken(out, ended, f"The evaluator was not done after {ended.seconds:.0f} s")
+    if ended.exit_code == UNUSABLE:
+        lines = [line for line in ended.tail.splitlines() if line.startswith("checkpoint: ")]
+        reason = lines[-1].removeprefix("checkpoint: ")[:1000] if lines else "it gave no reason"
+        return CheckpointUnusable(reason=f"The checkpoint cannot be used: {reason}.".replace("..", "."))
+    if ended.exit_code:
+        raise _broken(out, ended, f"The evaluator failed with exit code {ended.exit_code}")
+    job = out / "job"
+    try:
+        declared = read_json(bench / "bench.json", Bench)
+        written = _decode(_content(job / "result.json", MAX_RESULT_BYTES), Written)
+        ids = _ids(bench / "questions.jsonl", declared)
+        questions = _questions(job / "questions.jsonl", written, declared, ids)
+        _check(written, declared, few_shot, backend, questions)
+    except (OSError, ValueError, RecursionError) as error:
+        raise _broken(out, ended, f"What the evaluator wrote cannot be trusted: {error}") from error
+    write_lines(out / "questions.jsonl", questions)
+    return Measurement(
+        **{name: getattr(written, name) for name in COPIED},
+        n=len(questions),
+        score=sum(question.score for question in questions) / len(questions),
+        questions=digest_file(out / "questions.jsonl"),
+        bench=digest_folder(bench),
+        tries=[*killed, *written.tries],
+    )
+
+
+COPIED = (
+    *("task", "version", "split", "metric", "few_shot", "decoding", "chat_template"),
+    *("backend", "device", "dtype", "batch_size", "versions", "seconds"),
+)
+
+
+def _content(path: Path, most: int) -> bytes:
+    """The bytes of a regular file of bounded size; no link is followed, no pipe waited for."""
+    handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    with os.fdopen(handle, "rb") as file:
+        if not stat.S_ISREG(os.fstat(handle).st_mode):
+            raise ValueError(f"{path.name} is not a regular file")
+        content = file.read(most + 1)
+    if len(content) > most:
+        raise ValueError(f"{path.name} is larger than {most} bytes")
+    return content
+
+
+def _decode(content: bytes, kind: type[T]) -> T:
+    return msgspec.json.decode(content, type=kind)
+
+
+def _ids(path: Path, declared: Bench) -> list[str]:
+    rows: list[dict[str, Any]] = msgspec.json.Decoder(dict[str, Any]).decode_lines(path.read_bytes())
+    ids = [row["id"] for row in rows]
+    if not ids:
+        raise ConfigError(f"{path} holds no question.")
+    return subset(ids, declared.limit, declared.seed)
+
+
+def _questions(path: Path, written: Written, declared: Bench, ids: list[str]) -> list[Question]:
+    """The questions' outcomes, each with its mean computed anew."""
+    samples = declared.decoding.samples
+    content = _content(path, len(ids) * (samples * MAX_LINE_BYTES + 4096))
+    if digest_bytes(content) != written.questions_digest:
+        raise ValueError("questions.jsonl is not the file that result.json names")
+    questions = [_decode(line, Question) for line in content.split(b"\n") if line]
+    if [question.id for question in questions] != ids:
+        raise ValueError("the questions answered are not those that were asked")
+    checked = []
+    for question in questions:
+        if not len(question.samples) == len(question.responses) == samples:
+            raise ValueError(f"{question.id} has {len(question.samples)} answers instead of {samples}")
+        if not all(0.0 <= one <= 1.0 for one in question.samples):
+            raise ValueError(f"{question.id} has a score outside of 0 to 1")
+        if any(len(text) > MAX_RESPONSE for text in question.responses):
+            raise ValueError(f"{question.id} has an answer longer than {MAX_RESPONSE} characters")
+        mean = sum(question.samples) / samples
+        if not abs(question.score - mean) < 1e-9:
+            raise ValueError(f"{question.id} has a score that is not the mean of its answers")
+        checked.append(msgspec.structs.replace(question, score=mean))
+    return checked
+
+
+def _check(written: Written, declared: Bench, few_shot: int, backend: str, questions: list[Question]) -> None:
+    """What result.json says must be what was asked for, and follow from the questions."""
+    for name in ("task", "version", "split", "metric", "decoding", "chat_template"):
+        if getattr(written, name) != getattr(declared, name):
+            raise ValueError(f"{name} is {getattr(written, name)!r} instead of {getattr(declared, name)!r}")
+    mean = sum(question.score for question in questions) / len(questions)
+    if (written.few_shot, written.backend, written.n) != (few_shot, backend, len(questions)):
+        raise ValueError("few_shot, backend or n is not what was asked for")
+    if not abs(written.score - mean) < 1e-9:
+        raise ValueError(f"the score is {written.score}, the mean over the questions {mean}")
+    if not 0.0 <= written.seconds < 1e9 or written.batch_size < 1 or len(written.tries) > 100:
+        raise ValueError("seconds, batch_size or tries make no sense")
+
+
+def _broken(out: Path, ended: JobResult, what: str) -> InfrastructureError:
+    tail = " | ".join(ended.tail.strip().splitlines()[-8:])[-1500:]
+    return InfrastructureError(f"{what}. Its log, {log(out)}, ends with: {tail or 'nothing'}. Run it again.")
