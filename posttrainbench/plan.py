@@ -66,6 +66,8 @@ class Plan(Value, frozen=True, kw_only=True):
     """Versions of the installed packages that can change a score."""
     code: str
     """Digest of the evaluator's code (cell.py) and the supervisor's."""
+    images: dict[str, str] = {}
+    """Digest of each container image, by what it is for; none in a sandbox without images."""
 
     @property
     def cell(self) -> str:

@@ -371,7 +371,7 @@ class Session:
                 send(os.killpg, group, signal.SIGKILL)
             for row in rows:
                 send(os.kill, row.pid, signal.SIGKILL)
-            if os.getpid() == 1:
+            if os.getpid() == 1 or self.spec.get("own_processes"):  # A container: all others are the session's.
                 send(os.kill, -1, signal.SIGKILL)
             self.pump(0.001)
 

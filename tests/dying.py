@@ -48,5 +48,5 @@ stage, moment, *words = sys.argv[1:]
 if moment in ("begin", "end"):
     pipeline.STAGES = tuple(replace(one, act=deadly(one.act)) if one.name == stage else one for one in pipeline.STAGES)
 else:
-    kinds.KINDS["local"] = Deadly
+    kinds.KINDS["local"] = lambda images: Deadly()
 sys.exit(cli.main(words))

@@ -9,7 +9,7 @@ import argparse
 from posttrainbench import pipeline
 from posttrainbench.commands import options, outcome
 from posttrainbench.plan import Plan
-from posttrainbench.reporter import Silent, Terminal
+from posttrainbench.reporter import Reporter, Silent, Terminal
 from posttrainbench.sandbox import kinds
 from posttrainbench.strict import read_json
 
@@ -26,6 +26,6 @@ def main(args: argparse.Namespace) -> int:
     settings = options.load(args)
     folder = options.find_run(args.run, settings.runs)
     plan = read_json(folder.plan, Plan)
-    reporter = Silent() if args.json else Terminal()
-    run = pipeline.Run(plan, folder, settings.cache, kinds.open_sandbox(plan.sandbox), reporter)
+    reporter: Reporter = Silent() if args.json else Terminal()
+    run = pipeline.Run(plan, folder, settings.cache, kinds.open_sandbox(plan.sandbox, plan.images), reporter)
     return outcome.show(pipeline.carry_out(run), folder, as_json=args.json)

@@ -24,6 +24,7 @@ from posttrainbench.plan import Plan
 from posttrainbench.reporter import Reporter, Silent, Terminal
 from posttrainbench.sandbox import kinds
 from posttrainbench.settings import Settings
+from posttrainbench.strict import digest_folder
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -60,7 +61,7 @@ def main(args: argparse.Namespace) -> int:
     reporter: Reporter = Silent() if args.json else Terminal()
     folder = pipeline.create(drawn, settings.runs)
     reporter.say(f"run {drawn.run}")
-    sandbox = kinds.open_sandbox(drawn.sandbox)
+    sandbox = kinds.open_sandbox(drawn.sandbox, drawn.images)
     sealed = pipeline.carry_out(pipeline.Run(drawn, folder, settings.cache, sandbox, reporter))
     return outcome.show(sealed, folder, as_json=args.json)
 
@@ -89,7 +90,7 @@ def draw(args: argparse.Namespace, settings: Settings) -> Plan:
         agent=agent,
         task=task.value,
         task_folder=str(task.path),
-        task_digest=plan.digest_folder(task.path),
+        task_digest=digest_folder(task.path),
         data_dir=str(settings.data) if settings.data else None,
         model=chosen,
         protocol=protocol,
@@ -100,6 +101,7 @@ def draw(args: argparse.Namespace, settings: Settings) -> Plan:
         backend=args.backend,
         packages=plan.versions(),
         code=plan.code_digest(),
+        images=kinds.images(args.sandbox),
     )
 
 

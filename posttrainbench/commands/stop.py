@@ -25,7 +25,7 @@ def main(args: argparse.Namespace) -> int:
     """Stop one session."""
     folder = options.find_run(args.run, options.load(args).runs)
     plan = read_json(folder.plan, Plan)
-    sandbox = kinds.open_sandbox(plan.sandbox)
+    sandbox = kinds.open_sandbox(plan.sandbox, plan.images)
     spec, handle = session.stored(folder), pipeline.handle(folder, sandbox)
     if spec is None or sandbox.state(spec, handle) != "running":
         raise UsageError(f"Run {plan.run} has no session that is running. `ptb show {plan.run}` says where it stands.")

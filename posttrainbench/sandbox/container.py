@@ -1,0 +1,211 @@
+"""What the containers of a session and of a job are made of: who runs in them, what they see, and their limits.
+
+Inside a session's container
+
+    /ptb/workspace  /ptb/home  /tmp      the agent's own, writable; everything else is read-only
+    /ptb/bench  /ptb/model  /ptb/agent   read-only
+    /ptb/session                         the supervisor's alone: its owner is another user, and nobody else may enter
+
+The supervisor is root without any capability but three: to become the agent's user, and to end what that user started.
+The agent's user is the run's own, has no capability and can gain none. A job sees what it was given under the very
+paths of the host, as a user of its own.
+"""
+
+import binascii
+import datetime
+import getpass
+import os
+import re
+import socket
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from posttrainbench import supervisor
+from posttrainbench.errors import UsageError
+from posttrainbench.sandbox import JobSpec, SessionSpec
+from posttrainbench.sandbox.engine import Mount, Settings
+from posttrainbench.sandbox.images import PYTHON
+from posttrainbench.strict import Value, digest_bytes
+
+PATH = f"{Path(PYTHON).parent}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+INSIDE = {"workspace": "/ptb/workspace", "bench": "/ptb/bench", "model": "/ptb/model", "agent": "/ptb/agent"}
+INSIDE |= {"home": "/ptb/home", "tmp": "/tmp", "session": "/ptb/session"}  # noqa: S108 - a private folder is there.
+WRITABLE = ("workspace", "home", "tmp")
+SUPERVISOR = "/ptb/supervisor.py"
+SPEC = "inside.json"
+MARGIN_SECONDS = 600
+"""After the deadline and the grace, until `ptb gc` may take a container for abandoned."""
+NETWORKS: dict[str, Any] = {"none": "none", "open": "bridge"}
+# Ends the job when stdin closes, which the engine does as soon as ptb is gone, however it went. tini, above it, ends
+# with its child, and with tini everything in the container.
+KEEPER = 'exec 3<&0; { cat <&3 >/dev/null; kill -KILL $$; } & exec "$@" </dev/null 3<&-'
+
+
+class Limits(Value, frozen=True, kw_only=True):
+    """How much a container may use."""
+
+    memory_bytes: int
+    cpus: float
+    pids: int
+    shared_memory_bytes: int
+    tmp_bytes: int
+
+    @classmethod
+    def of_host(cls, memory_bytes: int) -> "Limits":
+        """From PTB_MEMORY_GB, PTB_CPUS and PTB_PIDS, or most of the host."""
+        memory = _number("PTB_MEMORY_GB", 0.85 * memory_bytes / 1e9) * 1e9
+        return cls(
+            memory_bytes=int(memory),
+            cpus=_number("PTB_CPUS", float(os.cpu_count() or 1)),
+            pids=int(_number("PTB_PIDS", 4096)),
+            shared_memory_bytes=int(memory / 4),
+            tmp_bytes=int(memory / 4),
+        )
+
+
+def owner() -> str:
+    """Who the containers belong to: PTB_OWNER, or this user of this host."""
+    return os.environ.get("PTB_OWNER") or f"{getpass.getuser()}@{socket.gethostname()}"
+
+
+def name(spec: SessionSpec) -> str:
+    """The session's container is found by its name; two folders never share one, even if their runs are namesakes."""
+    readable = re.sub(r"[^A-Za-z0-9_.-]+", "_", spec.run)[:80]
+    return f"ptb-{readable}-{digest_bytes(spec.session.encode())[7:15]}"
+
+
+def labels(run: str, role: str, seconds: float) -> dict[str, str]:
+    """Whose it is, what for, and when it may be taken for abandoned."""
+    expires = datetime.datetime.now(datetime.UTC) + datetime.timedelta(seconds=seconds + MARGIN_SECONDS)
+    return {
+        "ptb.run": run,
+        "ptb.owner": owner(),
+        "ptb.expires": expires.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "ptb.role": role,
+        "ptb.process": process(os.getpid()),
+    }
+
+
+def process(pid: int) -> str:
+    """`pid:start`, which no later process has; empty when there is no such process."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_bytes()
+    except OSError:
+        return ""
+    return f"{pid}:{stat[stat.rindex(b')') + 2 :].split()[19].decode()}"
+
+
+def is_orphan(found: dict[str, str]) -> bool:
+    """Whether a job's labels name a ptb of this host that is gone."""
+    known = found.get("ptb.process", "")
+    return found.get("ptb.role") == "job" and known != "" and process(int(known.split(":")[0])) != known
+
+
+def user_of(what: str) -> int:
+    """A user of its own, so that the kernel's counts for each user are not shared between runs."""
+    return 20_000 + binascii.crc32(what.encode()) % 40_000
+
+
+def session(spec: SessionSpec, image: str, limits: Limits, gpus: list[str], pretended: bool) -> Settings:
+    """The container of a session."""
+    if spec.network not in NETWORKS:
+        raise UsageError(
+            f"The docker sandbox has network `none` or `open`; the protocol asks for `{spec.network}`, which needs a "
+            "gateway. Choose another protocol."
+        )
+    mounts = [Mount(source=getattr(spec, key), target=to, writable=key in WRITABLE) for key, to in INSIDE.items()]
+    mounts[-1] = msgspec.structs.replace(mounts[-1], writable=True)  # /ptb/session
+    mounts += [
+        Mount(source=f"{spec.session}/{SPEC}", target=f"{INSIDE['session']}/spec.json"),
+        Mount(source=str(Path(supervisor.__file__).resolve()), target=SUPERVISOR),
+    ]
+    # An owner of the run's folder other than root must be got round.
+    more = [] if os.getuid() == 0 else ["DAC_OVERRIDE"]
+    return Settings(
+        name=name(spec),
+        image=image,
+        command=[PYTHON, "-I", "-S", SUPERVISOR, INSIDE["session"]],
+        environment={"PATH": PATH, **_visible(gpus, pretended)},
+        user="0:0",
+        workdir="/",
+        labels={
+            **labels(spec.run, "session", spec.seconds + spec.grace_seconds),
+            **({"ptb.gpus": ",".join(gpus)} if gpus else {}),
+        },
+        mounts=mounts,
+        network=NETWORKS[spec.network],
+        capabilities=["SETUID", "SETGID", "KILL", *more],
+        gpus=[] if pretended else gpus,
+        memory_bytes=limits.memory_bytes,
+        cpus=limits.cpus,
+        pids=limits.pids,
+        shared_memory_bytes=limits.shared_memory_bytes,
+        stop_seconds=int(spec.grace_seconds) + 10,
+    )
+
+
+def inside(spec: SessionSpec, gpus: list[str], pretended: bool) -> dict[str, Any]:
+    """The spec as the supervisor in the container reads it."""
+    user = str(user_of(name(spec)))
+    # Before the supervisor, the kernel ends what the agent started when memory is short.
+    drop = ["choom", "-n", "1000", "--", "setpriv", "--reuid", user, "--regid", user, "--clear-groups", "--"]
+    env = {"PATH": PATH, "HOME": INSIDE["home"], "TMPDIR": INSIDE["tmp"], "USER": "agent", "LOGNAME": "agent"}
+    env |= {"LANG": "C.UTF-8", **_visible(gpus, pretended)}
+    value: dict[str, Any] = msgspec.to_builtins(spec)
+    value |= INSIDE
+    value["command"] = drop + [moved(word, spec) for word in spec.command]
+    value["resume_command"] = drop + [moved(word, spec) for word in spec.resume_command] if spec.resume_command else []
+    value["env"] = env | {key: moved(word, spec) for key, word in spec.env.items()}
+    # The container has no processes but the session's, so all may be killed at one blow.
+    value["own_processes"] = True
+    return value
+
+
+def moved(word: str, spec: SessionSpec) -> str:
+    """A word that is one of the spec's folders, or lies in one, as the container has it."""
+    for key in sorted(INSIDE, key=lambda key: -len(getattr(spec, key))):
+        folder = getattr(spec, key)
+        if word == folder or word.startswith(folder + "/"):
+            return INSIDE[key] + word[len(folder) :]
+    return word
+
+
+def job(spec: JobSpec, image: str, limits: Limits, gpus: list[str], pretended: bool, run: str, user: int) -> Settings:
+    """The container of a job."""
+    mounts = dict.fromkeys(spec.mounts.read, False) | dict.fromkeys(spec.mounts.write, True)
+    within = any(Path(spec.cwd).is_relative_to(path) for path in mounts)
+    env = {"PATH": PATH, "HOME": "/tmp", "TMPDIR": "/tmp", "USER": "ptb", "LOGNAME": "ptb", "LANG": "C.UTF-8"}  # noqa: S108
+    return Settings(
+        image=image,
+        command=["/bin/sh", "-c", KEEPER, "job", *spec.command],
+        environment={**env, **_visible(gpus, pretended), **spec.env},
+        user=f"{user}:{user}",
+        workdir=spec.cwd if within else "/",
+        labels={**labels(run, "job", spec.seconds), **({"ptb.gpus": ",".join(gpus)} if gpus else {})},
+        mounts=[Mount(source=path, target=path, writable=writable) for path, writable in mounts.items()],
+        gpus=[] if pretended else gpus,
+        memory_bytes=limits.memory_bytes,
+        cpus=limits.cpus,
+        pids=limits.pids,
+        shared_memory_bytes=limits.shared_memory_bytes,
+        tmp_bytes=limits.tmp_bytes,
+        attached=True,
+    )
+
+
+def _visible(gpus: list[str], pretended: bool) -> dict[str, str]:
+    """With a real device request, the runtime shows the container its own cards alone."""
+    return {"CUDA_VISIBLE_DEVICES": ",".join(gpus)} if pretended or not gpus else {}
+
+
+def _number(variable: str, default: float) -> float:
+    text = os.environ.get(variable)
+    try:
+        value = float(text) if text else default
+    except ValueError:
+        value = 0.0
+    if value <= 0:
+        raise UsageError(f"{variable}={text} is not a limit: give a number above 0, or leave it out.")
+    return value

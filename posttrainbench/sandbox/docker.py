@@ -1,0 +1,292 @@
+"""The sandbox of containers: a session in one that goes on without ptb, each job in a fresh one without a network.
+
+A session's container has a name that follows from the run, so it is found and adopted, never started twice. How the
+session stands is read from its supervisor's files and lock, which the kernel keeps, so an engine that hangs or restarts
+cannot make a running session look ended. What `container.py` says is what the agent gets.
+"""
+
+import fcntl
+import json
+import os
+import secrets
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from posttrainbench import supervisor
+from posttrainbench.errors import InfrastructureError
+from posttrainbench.sandbox import Handle, JobResult, JobSpec, SessionSpec, container, docker_job, images
+from posttrainbench.sandbox.container import Limits
+from posttrainbench.sandbox.engine import Container, Engine, Mount, Settings
+from posttrainbench.sandbox.leases import Leases, pretended
+from posttrainbench.strict import disk, write_json
+
+START_SECONDS = 60.0
+LEASE_SECONDS = 7 * 86400.0
+INCIDENTS = "incidents.json"
+
+
+class Docker:
+    """Sessions and jobs in containers. `planned`: digest of each image by kind; empty takes the tagged ones."""
+
+    name = "docker"
+
+    def __init__(
+        self,
+        planned: Mapping[str, str] | None = None,
+        engine: Engine | None = None,
+        leases: Leases | None = None,
+        limits: Limits | None = None,
+    ) -> None:
+        self.engine = engine or Engine()
+        self.leases = leases or Leases(self.engine)
+        self._planned = dict(planned or {})
+        self._limits = limits
+
+    @property
+    def limits(self) -> Limits:
+        """How much a container may use."""
+        if self._limits is None:
+            self._limits = Limits.of_host(self.engine.memory_bytes())
+        return self._limits
+
+    def isolation(self) -> list[str]:
+        """What is not isolated, a sentence each."""
+        return ["The space that the agent takes on the disk of the runs' folder is not limited."]
+
+    def python(self) -> str:
+        """The images' interpreter."""
+        return images.PYTHON
+
+    def start(self, spec: SessionSpec) -> Handle:
+        """Start the session's container, or adopt the one that was made, and wait until its supervisor runs."""
+        session, name = Path(spec.session), container.name(spec)
+        if not (session / "claim").exists():
+            found = self.engine.inspect(name)
+            if found is not None and found.state not in ("created", "running"):
+                self._fail_to_start(spec, found)
+            made = found.id if found is not None else self._make(spec)
+            self.engine.start(made)
+            self._await_start(spec, made)
+        return Handle(kind=self.name, data={"container": name})
+
+    def state(self, spec: SessionSpec, handle: Handle | None) -> Literal["absent", "running", "ended", "lost"]:
+        """By the supervisor's files and lock alone."""
+        session = Path(spec.session)
+        if not (session / "claim").exists():
+            return "absent"
+        if not (session / "result.json").exists() and _is_locked(session / "lock"):
+            return "running"
+        return "ended" if (session / "result.json").exists() else "lost"
+
+    def stop(self, spec: SessionSpec, handle: Handle | None, reason: str) -> None:
+        """Ask the supervisor to end the session; after the grace, and some more, kill the container."""
+        if self.state(spec, handle) == "running":
+            with disk("ask the supervisor to stop"):
+                (Path(spec.session) / "stop").write_text(reason + "\n")
+            until = time.monotonic() + spec.grace_seconds + supervisor.KILL_SECONDS
+            while self.state(spec, handle) == "running" and time.monotonic() < until:
+                time.sleep(0.05)
+        self.engine.kill(container.name(spec))
+
+    def close(self, spec: SessionSpec, handle: Handle | None) -> None:
+        """End the session, note what the engine knows of it, remove its container, and give back its GPUs."""
+        name = container.name(spec)
+        if self.state(spec, handle) == "running":
+            self.stop(spec, handle, "closed")
+        found = self.engine.inspect(name)
+        if found is not None:
+            # A container ends with its supervisor; it gets a moment to do so, then it is killed by its removal.
+            until = time.monotonic() + 2
+            while found is not None and found.is_live and time.monotonic() < until:
+                time.sleep(0.02)
+                found = self.engine.inspect(name)
+        if found is not None:
+            self._note_incidents(spec, found)
+            self.engine.remove(name)
+            self._await_removal(name)
+        self.leases.release(name)
+        if os.getuid() != 0:
+            self._own(spec, os.getuid())  # Root can read what the agent left as it is.
+
+    def run(self, spec: JobSpec) -> JobResult:
+        """Run a job in a container of its own."""
+        run = _run_of(Path(spec.log))
+        self._sweep(run)
+        token = f"job-{secrets.token_hex(8)}"
+        user = container.user_of(token) if os.getuid() == 0 else os.getuid()
+        image = images.planned(self.engine, "eval", self._planned)
+        with self._leased(spec.gpus, token, run) as gpus:
+            settings = container.job(spec, image, self.limits, gpus, pretended(), run, user)
+            with disk("hand folders over to the job"):
+                for path in [path for path in spec.mounts.write if user != os.getuid()]:
+                    _chown(Path(path), user)
+            return docker_job.run(self.engine, spec, msgspec.structs.replace(settings, name=f"ptb-{token}"))
+
+    def incidents(self, spec: SessionSpec, handle: Handle | None) -> list[tuple[str, str]]:
+        """What the engine knew of the session when it was closed: kind and detail."""
+        try:
+            rows = json.loads((Path(spec.session) / INCIDENTS).read_bytes())
+        except FileNotFoundError:
+            return []
+        return [(str(kind), str(detail)) for kind, detail in rows]
+
+    def _make(self, spec: SessionSpec) -> str:
+        """Lease the GPUs, lay out the session's folder, and create the container."""
+        name = container.name(spec)
+        image = images.planned(self.engine, "train", self._planned)
+        gpus = self.leases.acquire(spec.gpus, name, spec.run, LEASE_SECONDS, _say)
+        settings = container.session(spec, image, self.limits, gpus, pretended())
+        session = Path(spec.session)
+        with disk("lay out the session's folder"):
+            session.mkdir(parents=True, exist_ok=True)
+            session.chmod(0o700)
+        write_json(session / container.SPEC, container.inside(spec, gpus, pretended()))
+        write_json(session / "spec.json", spec)
+        self._own(spec, container.user_of(name))
+        return self.engine.create(settings)
+
+    def _await_start(self, spec: SessionSpec, made: str) -> None:
+        session, until = Path(spec.session), time.monotonic() + START_SECONDS
+        while not (session / "started.json").exists():
+            found = self.engine.inspect(made)
+            if (found is None or not found.is_live) and not (session / "claim").exists():
+                self._fail_to_start(spec, found)
+            if time.monotonic() > until:
+                if (session / "claim").exists():
+                    return
+                self._fail_to_start(spec, found)
+            time.sleep(0.01)
+
+    def _fail_to_start(self, spec: SessionSpec, found: Container | None) -> None:
+        """Say why, and leave nothing, so that the next try starts from the beginning."""
+        said = ""
+        if found is not None:
+            said = found.error or self.engine.output(found.id)
+            self.engine.remove(found.id)
+        self.leases.release(container.name(spec))
+        raise InfrastructureError(
+            f"The supervisor of {spec.run} did not start in its container: {said or 'it said nothing'}. "
+            "`ptb images verify` tries the images; then run `ptb resume`."
+        )
+
+    def _note_incidents(self, spec: SessionSpec, found: Container) -> None:
+        session = Path(spec.session)
+        facts = []
+        if found.out_of_memory:
+            gigabytes = self.limits.memory_bytes / 1e9
+            facts.append(("out_of_memory", f"the kernel ended processes at the container's limit, {gigabytes:.1f} GB"))
+        if self.state(spec, None) == "lost":
+            facts.append(("supervisor_lost", f"its container ended with {found.exit_code}; {found.error}".strip("; ")))
+        with suppress(OSError, ValueError, KeyError):
+            reason = json.loads((session / "result.json").read_bytes())["reason"]
+            if reason == "stopped" and not (session / "stop").exists():
+                facts.append(("engine_stopped", "the supervisor was told to stop, and not by ptb"))
+        if not (session / INCIDENTS).exists() and session.is_dir():
+            write_json(session / INCIDENTS, facts)
+
+    def _await_removal(self, name: str) -> None:
+        until = time.monotonic() + 30
+        while self.engine.inspect(name) is not None:
+            if time.monotonic() > until:
+                raise InfrastructureError(
+                    f"The container {name} could not be removed. Look at it with `docker inspect {name}`, then run "
+                    "`ptb resume`."
+                )
+            time.sleep(0.02)
+
+    def _own(self, spec: SessionSpec, user: int) -> None:
+        """Make the agent's folders a user's: the agent's before the session, ours after it."""
+        paths = [path for path in (spec.workspace, spec.home, spec.tmp) if Path(path).is_dir()]
+        if os.getuid() == 0:
+            with disk("hand the agent's folders over"):
+                for path in paths:
+                    _chown(Path(path), user)
+        elif paths:
+            self._own_by_container(spec, paths, user)
+
+    def _own_by_container(self, spec: SessionSpec, paths: list[str], user: int) -> None:
+        """Only root may give files away, so a short container does it for a ptb that is not root."""
+        mounts = [Mount(source=path, target=f"/give/{number}", writable=True) for number, path in enumerate(paths)]
+        made = self.engine.create(
+            Settings(
+                image=images.planned(self.engine, "train", self._planned),
+                command=["chown", "-R", "-P", "-h", f"{user}:{user}", "/give"],
+                environment={},
+                user="0:0",
+                workdir="/",
+                labels=container.labels(spec.run, "job", 60),
+                mounts=mounts,
+                capabilities=["CHOWN", "DAC_OVERRIDE", "FOWNER"],
+                memory_bytes=2**28,
+                cpus=1,
+                pids=16,
+                shared_memory_bytes=2**20,
+            )
+        )
+        try:
+            self.engine.start(made)
+            until = time.monotonic() + 300
+            while (found := self.engine.inspect(made)) and found.is_live and time.monotonic() < until:
+                time.sleep(0.02)
+            if found is None or found.is_live or found.exit_code:
+                # `/give` itself is read-only, which chown says and goes on.
+                said = self.engine.output(made) if found else ""
+                if found is None or found.is_live or "/give/" in said:
+                    raise InfrastructureError(f"The agent's folders could not be handed over: {said[-300:]}")
+        finally:
+            self.engine.remove(made)
+
+    def _sweep(self, run: str) -> None:
+        """Remove what jobs of a ptb that was killed left of this run. They have ended: their stdin closed with it."""
+        if run:
+            for one in self.engine.containers(ptb__run=run, ptb__owner=container.owner(), ptb__role="job"):
+                if container.is_orphan(one.labels):
+                    self.engine.remove(one.id)
+
+    @contextmanager
+    def _leased(self, count: int, token: str, run: str) -> Iterator[list[str]]:
+        name = f"ptb-{token}"
+        try:
+            yield self.leases.acquire(count, name, run, LEASE_SECONDS, _say)
+        finally:
+            if count:
+                self.leases.release(name)
+
+
+def _is_locked(path: Path) -> bool:
+    """Whether a supervisor holds the lock. Asked only once there is a claim, so that asking keeps nobody from it."""
+    try:
+        with path.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            return False
+    except BlockingIOError:
+        return True
+    except FileNotFoundError:
+        return False
+
+
+def _chown(folder: Path, user: int) -> None:
+    """Give a tree to a user, never through a link. Descriptors, since a tree may be moved about meanwhile."""
+    for _, folders, files, descriptor in os.fwalk(folder, follow_symlinks=False):
+        os.chown(descriptor, user, user)
+        for name in [*folders, *files]:
+            with suppress(FileNotFoundError):
+                os.chown(name, user, user, dir_fd=descriptor, follow_symlinks=False)
+
+
+def _run_of(path: Path) -> str:
+    """The run in whose folder a file lies."""
+    for folder in path.parents:
+        if (folder / "plan.json").is_file():
+            return folder.name
+    return ""
+
+
+def _say(what: str) -> None:
+    print(f"ptb: {what}", file=sys.stderr)
