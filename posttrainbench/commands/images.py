@@ -25,8 +25,6 @@ import json, sys
 from importlib.metadata import version
 print(json.dumps({name: version(name) for name in sys.argv[1:]}))
 """
-    "import json, sys; from importlib.metadata import version; print(json.dumps({n: version(n) for n in sys.argv[1:]}))"
-)
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
