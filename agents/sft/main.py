@@ -68,7 +68,7 @@ def fine_tune(bench: Bench, base: Path, work: Path, clock: Clock, seed: int, arg
     shutil.rmtree(work / "probe")
     seconds = clock.for_training(measuring=not args.no_measuring)
     settings = training.choose(model, args.method, seconds, args.steps, seed)
-    print(f"Training {settings.method} for up to {settings.seconds:.0f} s: {settings}")
+    print(f"Training {settings.method} for up to {seconds:.0f} s: {settings}")
     return training.train(model, tokenizer, pairs, settings, work, base)
 
 

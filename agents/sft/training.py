@@ -12,14 +12,15 @@ from recipes import Example
 
 @dataclass(frozen=True)
 class Settings:
-    """How to train. `seconds`: wall time for the steps; `steps`: no more than so many."""
+    """How to train. `end`: when the steps must be over, as time.monotonic() tells it; `steps`: no more than so many."""
 
     method: str
-    seconds: float
+    end: float
     steps: int
     batch: int
     learning_rate: float
     max_length: int
+    examples: int
     checkpoints: int
     seed: int
 
@@ -35,11 +36,13 @@ def choose(model: Any, method: str, seconds: float, steps: int | None, seed: int
     learning_rate = min(5e-3, 1e-4 * (1.35e8 / parameters) ** 0.5)
     return Settings(
         method=method,
-        seconds=seconds,
+        end=time.monotonic() + seconds,
         steps=steps or (4000 if gpu else 1000),
         batch=16 if parameters < 1e7 or gpu else 4,
         learning_rate=learning_rate * (10 if method == "lora" else 1),
         max_length=2048 if gpu else 512,
+        # Each example costs time to prepare, so no more of them than the steps can use.
+        examples=100_000 if gpu else max(64, int(seconds * (4 if parameters > 1e7 else 40))),
         checkpoints=1 if seconds < 240 else 3,
         seed=seed,
     )
@@ -49,20 +52,25 @@ def load(folder: Path) -> Any:
     """The model in float32: training rounds to bfloat16 where the processor is quick at it, and keeps this copy."""
     import torch
     from transformers import AutoModelForCausalLM
+    from transformers.utils import logging
 
+    logging.disable_progress_bar()
     return AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, local_files_only=True)
 
 
 def train(model: Any, tokenizer: Any, pairs: list[Example], settings: Settings, work: Path, base: Path) -> list[Path]:
     """Train until time or steps are used up; the folders of the checkpoints, in order of time, each ready to submit."""
     from datasets import Dataset
-    from transformers import TrainerCallback
+    from transformers import PrinterCallback, TrainerCallback
     from trl import SFTConfig, SFTTrainer
 
     pace = Pace(settings)
 
     class Watch(TrainerCallback):
         """Tells the pace of each step, keeps a checkpoint now and then, and ends the training in time."""
+
+        def on_train_begin(self, *_: Any, **__: Any) -> None:
+            pace.start()
 
         def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
             pace.step()
@@ -74,11 +82,12 @@ def train(model: Any, tokenizer: Any, pairs: list[Example], settings: Settings, 
     trainer = SFTTrainer(
         model=model,
         args=SFTConfig(**_arguments(settings, work)),
-        train_dataset=Dataset.from_list(pairs),
+        train_dataset=Dataset.from_list(pairs[: settings.examples]),
         processing_class=tokenizer,
         peft_config=_adapters() if settings.method == "lora" else None,
         callbacks=[Watch()],
     )
+    trainer.remove_callback(PrinterCallback)
     trainer.create_optimizer()
     trainer.lr_scheduler = _schedule(trainer.optimizer, pace)
     trainer.train()
@@ -92,8 +101,13 @@ class Pace:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self.begin = self.last = time.monotonic()
         self.steps = self.taken = 0
+        self.seconds_a_step = 0.0
+        self.start()
+
+    def start(self) -> None:
+        """The first step begins now."""
+        self.begin = self.last = time.monotonic()
 
     def step(self) -> None:
         """A step was made."""
@@ -105,14 +119,14 @@ class Pace:
 
     def progress(self) -> float:
         """Between 0 and 1."""
-        spent = (time.monotonic() - self.begin) / self.settings.seconds
+        spent = (time.monotonic() - self.begin) / max(1.0, self.settings.end - self.begin)
         return min(1.0, max(spent, self.steps / self.settings.steps))
 
     def is_over(self) -> bool:
         """Whether another step as long as the last would not fit."""
         if self.steps >= self.settings.steps:
             return True
-        return bool(self.steps) and time.monotonic() - self.begin + self.seconds_a_step > self.settings.seconds
+        return self.steps > 0 and time.monotonic() + self.seconds_a_step > self.settings.end
 
     def takes_checkpoint(self) -> bool:
         """Whether one of the checkpoints before the last is due."""
