@@ -3,8 +3,7 @@
     python benchmarks/overhead.py
 
 Runs the tiny cell twice, so that model and base scores are cached in the second, and prints for each run the whole
-process's wall time, the session's, the evaluator processes', and what is left, beside the same for a bare `lm-eval --help`
-as a yardstick of what starting a Python program of this kind costs.
+process's wall time, the session's, the evaluator processes', and what is left.
 """
 
 import json
@@ -28,7 +27,7 @@ def once(folder: Path) -> tuple[float, float, float]:
     record = json.loads(answer.stdout)
     evaluators = sum(
         json.loads(path.read_text())["seconds"]
-        for path in (folder / "runs" / record["run"]).glob("evaluation/*/job.json")
+        for path in (folder / "runs" / record["run"]).glob("evaluation/*/result.json")
     )
     return wall, record["session"]["seconds"], evaluators
 

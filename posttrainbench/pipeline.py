@@ -8,11 +8,13 @@ survives the death of the program that started it. This module is the only one t
 """
 
 import contextlib
+import functools
 import shutil
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 
@@ -127,7 +129,7 @@ def hold_session(run: Run) -> None:
 
 def _watch(run: Run, spec: SessionSpec, handle: Handle | None) -> None:
     """Wait for the session's end. The supervisor keeps the deadline; if it fails to, ptb ends the session itself."""
-    last = time.monotonic() + spec.seconds * (1 + spec.early_stop_times) + 4 * spec.grace_seconds + 60
+    last = time.monotonic() + spec.seconds + 4 * spec.grace_seconds + 60
     while run.sandbox.state(spec, handle) == "running":
         if time.monotonic() > last:
             run.sandbox.stop(spec, handle, "the supervisor did not end the session at its deadline")
@@ -163,7 +165,7 @@ def evaluate(run: Run) -> None:
 
 
 def score_checkpoint(run: Run, weights: Path, out: Path) -> None:
-    """Measure the base model (cached) and the weights on the test split; writes three files below `out`."""
+    """Measure the base model (cached) and the weights on the test split; writes a folder for each below `out`."""
     prepared = _prepared(run)
     base = Path(prepared.model_folder)
     _lay(run, _splits(run), "test", run.folder.sealed, base)
@@ -174,9 +176,7 @@ def score_checkpoint(run: Run, weights: Path, out: Path) -> None:
         ]
         for number in shots:
             where = out / ("few_shot" if number else "base")
-            with following(
-                run.reporter.status, lambda number=number, where=where: last_line(where, f"base, {number}-shot")
-            ):
+            with following(run.reporter.status, functools.partial(last_line, where, f"base, {number}-shot")):
                 baseline.base_measurement(
                     run.sandbox,
                     bench=run.folder.sealed,
@@ -186,17 +186,17 @@ def score_checkpoint(run: Run, weights: Path, out: Path) -> None:
                     cache=run.cache,
                     few_shot=number,
                     backend=run.plan.backend,
+                    gpus=run.plan.protocol.gpus,
                 )
         with following(run.reporter.status, lambda: last_line(out / "final", "checkpoint")):
-            final = measure.measure(
+            measure.measure(
                 run.sandbox,
                 bench=run.folder.sealed,
                 model=weights,
                 out=out / "final",
-                few_shot=0,
                 backend=run.plan.backend,
+                gpus=run.plan.protocol.gpus,
             )
-        write_json(out / "final.json", final)
     finally:
         # The test questions stay in the cache that no sandbox sees; a copy a run would only be one more place to leak.
         shutil.rmtree(run.folder.sealed, ignore_errors=True)
@@ -216,8 +216,8 @@ def _compose(run: Run) -> Record:
     verdict = _audit(run)
     final: Measurement | CheckpointUnusable | None = None
     base = few_shot = computed = None
-    if (folder.evaluation / "final.json").exists():
-        final = read_json(folder.evaluation / "final.json", Measurement | CheckpointUnusable)
+    if (folder.evaluation / "final" / "result.json").exists():
+        final = read_json(folder.evaluation / "final" / "result.json", measure.Measured)
         base = measure.read(folder.evaluation / "base")
         if (folder.evaluation / "few_shot").is_dir():
             few_shot = measure.read(folder.evaluation / "few_shot")
@@ -323,13 +323,13 @@ def _check_room(plan: Plan, folder: RunFolder) -> None:
         )
 
 
-def _splits(run: Run) -> dict[str, list[dict[str, object]]]:
+def _splits(run: Run) -> dict[str, list[data.Row]]:
     plan = run.plan
     data_dir = Path(plan.data_dir) if plan.data_dir else None
-    return data.fetch(plan.task, Path(plan.task_folder), data_dir, run.cache)
+    return data.fetch(plan.task, Path(plan.task_folder), data_dir, run.cache, run.reporter.status)
 
 
-def _lay(run: Run, splits: dict[str, list[dict[str, object]]], split: str, folder: Path, base: Path) -> None:
+def _lay(run: Run, splits: dict[str, list[data.Row]], split: Literal["dev", "test"], folder: Path, base: Path) -> None:
     plan = run.plan
     template = families.chat_template(base) if plan.protocol.chat_template == "family" else None
     if plan.protocol.chat_template == "family" and template is None:
@@ -345,7 +345,7 @@ def _lay(run: Run, splits: dict[str, list[dict[str, object]]], split: str, folde
         split=split,
         limit=plan.limit if split == "test" else plan.protocol.dev_limit,
         chat_template=template,
-        cache=run.cache,
+        library=data.library(plan.task, run.cache, run.reporter.status),
     )
 
 

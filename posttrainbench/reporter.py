@@ -4,7 +4,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol
 
 from rich.console import Console
@@ -14,7 +14,7 @@ from rich.text import Text
 class Reporter(Protocol):
     """Takes what the pipeline has to say."""
 
-    def stage(self, name: str, title: str) -> "Closing":
+    def stage(self, name: str, title: str) -> AbstractContextManager[None]:
         """A stage begins; the returned context ends it."""
         ...
 
@@ -25,14 +25,6 @@ class Reporter(Protocol):
     def say(self, text: str) -> None:
         """A line that stays."""
         ...
-
-
-class Closing(Protocol):
-    """A context manager."""
-
-    def __enter__(self) -> object: ...
-
-    def __exit__(self, *_: object) -> None: ...
 
 
 class Silent:

@@ -12,7 +12,8 @@ import tomllib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from types import UnionType
+from typing import Any, TypeVar, overload
 
 import msgspec
 
@@ -55,7 +56,11 @@ def read_toml(path: Path, kind: type[T]) -> T:
         raise ConfigError(f"{path}: {error}.") from error
 
 
-def read_json(path: Path, kind: type[T]) -> T:
+@overload
+def read_json(path: Path, kind: type[T]) -> T: ...
+@overload
+def read_json(path: Path, kind: UnionType) -> Any: ...
+def read_json(path: Path, kind: Any) -> Any:
     """Read a JSON file that ptb itself wrote; raises DigestError when it is not what ptb writes."""
     try:
         return msgspec.json.decode(path.read_bytes(), type=kind)

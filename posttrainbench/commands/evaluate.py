@@ -16,6 +16,7 @@ from posttrainbench.commands import options, outcome
 from posttrainbench.errors import MissingError, UsageError
 from posttrainbench.evaluation import CheckpointUnusable, bench, measure
 from posttrainbench.inputs import data, families
+from posttrainbench.journal import exclusively
 from posttrainbench.plan import Plan
 from posttrainbench.reporter import Reporter, Silent, Terminal, following
 from posttrainbench.sandbox import kinds
@@ -40,7 +41,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace) -> int:
     """Measure once more."""
     settings = options.load(args)
-    reporter = Silent() if args.json else Terminal()
+    reporter: Reporter = Silent() if args.json else Terminal()
     if (Path(args.what) / "config.json").is_file():
         return _folder(args, settings, reporter)
     if args.task:
@@ -53,15 +54,15 @@ def _again(args: argparse.Namespace, settings: Settings, reporter: Reporter) -> 
     plan = read_json(folder.plan, Plan)
     if not folder.checkpoint.is_dir():
         raise UsageError(f"Run {plan.run} has no frozen checkpoint. `ptb show {plan.run}` says where it stands.")
-    run = pipeline.Run(plan, folder, settings.cache, kinds.open_sandbox(plan.sandbox), reporter)
+    run = pipeline.Run(plan, folder, settings.cache, kinds.open_sandbox(plan.sandbox, plan.images), reporter)
     with tempfile.TemporaryDirectory(dir=folder.path, prefix="again-") as temporary:
         out = Path(temporary)
-        with pipeline.exclusively(folder.lock), reporter.stage("evaluate", "once more"):
+        with exclusively(folder.lock), reporter.stage("evaluate", "once more"):
             pipeline.score_checkpoint(run, folder.checkpoint, out)
         if folder.record.exists() and not args.json:
             first = record.read(folder.record).final
             print(f"first measurement: {_sentence(first)}" if first else "first measurement: none")
-        return _print(read_json(out / "final.json", measure.Measured), out / "final", args.json)
+        return _print(read_json(out / "final" / "result.json", measure.Measured), out / "final", args.json)
 
 
 def _folder(args: argparse.Namespace, settings: Settings, reporter: Reporter) -> int:
@@ -73,7 +74,7 @@ def _folder(args: argparse.Namespace, settings: Settings, reporter: Reporter) ->
     template = families.chat_template(weights) if protocol.chat_template == "family" else None
     if protocol.chat_template == "family" and template is None:
         raise MissingError(f"No chat template is declared for the architecture of {weights}; use --protocol smoke.")
-    splits = data.fetch(task.value, task.path, settings.data, settings.cache)
+    splits = data.fetch(task.value, task.path, settings.data, settings.cache, reporter.status)
     out = Path(tempfile.mkdtemp(prefix="ptb-evaluate-"))
     try:
         bench.lay(
@@ -84,7 +85,7 @@ def _folder(args: argparse.Namespace, settings: Settings, reporter: Reporter) ->
             split="test",
             limit=args.limit or protocol.limit,
             chat_template=template,
-            cache=settings.cache,
+            library=data.library(task.value, settings.cache, reporter.status),
         )
         with (
             reporter.stage("evaluate", f"{weights.name} on {task.value.name}"),
