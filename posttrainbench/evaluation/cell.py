@@ -32,6 +32,8 @@ USED_UP = ("out of memory", "not enough memory", "can't allocate memory", "canno
 UNUSABLE = 65
 TASK = "cell"
 
+Rows = list[dict[str, Any]]
+
 
 class UnusableError(Exception):
     """The checkpoint itself cannot be used: its author's fault, not the machine's."""
@@ -69,38 +71,21 @@ def measure(args: argparse.Namespace, place: Path) -> None:
     limit = bench["limit"] if args.limit is None else args.limit
     rows = choose(read_rows(args.bench / "questions.jsonl"), limit, bench["seed"])
     shots = read_rows(args.bench / "shots.jsonl")[: args.few_shot] if args.few_shot else []
-    if len(shots) < args.few_shot or args.few_shot < 0:
+    if len(shots) != args.few_shot:
         raise SystemExit(f"{args.few_shot} worked examples were asked for; the bench has {len(shots)}.")
     template = args.bench / "chat_template.jinja"
     chat = template.read_text(encoding="utf-8") if bench["chat_template"] else None
-    samples, tries, batch, model = [], [], args.batch_size or (HF_BATCH if args.backend == "hf" else VLLM_BATCH), None
-    while not samples:
-        try:
-            model = model or load(args, bench, chat, batch)
-            setattr(model, "batch_size_per_gpu" if args.backend == "hf" else "batch_size", batch)
-            samples = generate(model, args.bench, place, bench, rows, shots, chat)
-            tries.append({"batch_size": batch, "outcome": "done"})
-        except (MemoryError, RuntimeError) as error:
-            if not (isinstance(error, MemoryError) or any(words in str(error).lower() for words in USED_UP)):
-                raise
-            tries.append({"batch_size": batch, "outcome": "out of memory"})
-            if batch == 1:
-                raise
-            batch = max(1, batch // 2)
-            say(f"out of memory; trying again with {batch} questions at a time")
+    samples, facts = attempt(args, place, bench, rows, shots, chat)
     judged = judge(args.bench, bench["metric"], rows, samples)
-    lines = "".join(json.dumps(row, ensure_ascii=True) + "\n" for row in judged).encode()
+    lines = "".join(json.dumps(row) + "\n" for row in judged).encode()
     (args.out / "questions.jsonl").write_bytes(lines)
     result = {
         **{key: bench[key] for key in ("task", "version", "split", "metric", "decoding", "chat_template")},
+        **facts,
         "few_shot": args.few_shot,
         "n": len(judged),
         "score": sum(row["score"] for row in judged) / len(judged),
         "backend": args.backend,
-        "device": str(model.device),
-        "dtype": str(getattr(model.model, "dtype", "")).removeprefix("torch."),
-        "batch_size": batch,
-        "tries": tries,
         "versions": versions(),
         "seconds": round(time.monotonic() - begun, 3),
         "questions_digest": "sha256:" + hashlib.sha256(lines).hexdigest(),
@@ -111,7 +96,35 @@ def measure(args: argparse.Namespace, place: Path) -> None:
     say(f"{bench['metric']} {result['score']:.4f} over {len(judged)} {bench['split']} questions")
 
 
-def choose(rows: list[dict[str, Any]], limit: int | None, seed: int) -> list[dict[str, Any]]:
+def attempt(
+    args: argparse.Namespace, place: Path, bench: dict[str, Any], rows: Rows, shots: Rows, chat: str | None
+) -> tuple[Rows, dict[str, Any]]:
+    """lm-eval's samples, and how they were made. When memory is used up, the batch is halved and nothing else."""
+    batch: int = args.batch_size or (HF_BATCH if args.backend == "hf" else VLLM_BATCH)
+    tries: Rows = []
+    while True:
+        tries.append({"batch_size": batch, "outcome": "done"})
+        try:
+            model = load(args, bench, chat, batch)
+            samples = generate(model, args.bench, place, bench, rows, shots, chat)
+        except (MemoryError, RuntimeError) as error:
+            if batch == 1 or not used_up(error):
+                raise
+        else:
+            dtype = str(getattr(model.model, "dtype", "bfloat16")).removeprefix("torch.")
+            return samples, {"batch_size": batch, "tries": tries, "device": str(model.device), "dtype": dtype}
+        model = None
+        tries[-1]["outcome"] = "out of memory"
+        batch = max(1, batch // 2)
+        say(f"out of memory; trying again with {batch} questions at a time")
+
+
+def used_up(error: BaseException) -> bool:
+    """Whether an error says that memory is used up."""
+    return isinstance(error, MemoryError) or any(words in str(error).lower() for words in USED_UP)
+
+
+def choose(rows: Rows, limit: int | None, seed: int) -> Rows:
     """The first `limit` rows by SHA-256 of seed and id: always the same random subset, whatever the file's order."""
     ordered = sorted(rows, key=lambda row: hashlib.sha256(f"{seed}:{row['id']}".encode()).hexdigest())
     if limit is not None and limit < 1:
@@ -119,7 +132,7 @@ def choose(rows: list[dict[str, Any]], limit: int | None, seed: int) -> list[dic
     return ordered[:limit]
 
 
-def read_rows(path: Path) -> list[dict[str, Any]]:
+def read_rows(path: Path) -> Rows:
     """The rows of a JSON lines file."""
     return [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n") if line]
 
@@ -169,7 +182,7 @@ def _load_weights(args: argparse.Namespace, tokenizer: Any, config: Any, chat: s
             output_loading_info=True,
         )
     except Exception as error:
-        if any(words in str(error).lower() for words in USED_UP):
+        if used_up(error):
             raise
         raise UnusableError(f"its weights cannot be loaded: {error!r}") from error
     for kind in ("missing_keys", "mismatched_keys"):
@@ -235,10 +248,10 @@ def generate(
     folder: Path,
     place: Path,
     bench: dict[str, Any],
-    rows: list[dict[str, Any]],
-    shots: list[dict[str, Any]],
+    rows: Rows,
+    shots: Rows,
     chat: str | None,
-) -> list[dict[str, Any]]:
+) -> Rows:
     """What lm-eval logged for each row, in the rows' order."""
     composed = place / "task"
     composed.mkdir(exist_ok=True)
@@ -272,8 +285,8 @@ def compose(
     folder: Path,
     place: Path,
     bench: dict[str, Any],
-    rows: list[dict[str, Any]],
-    shots: list[dict[str, Any]],
+    rows: Rows,
+    shots: Rows,
     ends: list[str],
 ) -> None:
     """Write the task that lm-eval reads: the bench's YAML with the chosen rows and the bench's decoding in it."""
@@ -303,7 +316,7 @@ def compose(
     (place / "cell.yaml").write_text(json.dumps(task, indent=2), encoding="utf-8")  # JSON is YAML too.
 
 
-def judge(folder: Path, metric: str, rows: list[dict[str, Any]], samples: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def judge(folder: Path, metric: str, rows: Rows, samples: Rows) -> Rows:
     """Each question's line: every sampled answer judged by the bench's scorer.process_results, and their mean."""
     sys.path[:0] = [str(folder)]
     scorer = importlib.import_module("scorer")

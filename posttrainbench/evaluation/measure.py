@@ -78,21 +78,20 @@ def measure(
         if out.exists():
             shutil.rmtree(out)
         out.mkdir(parents=True)
+    options = ["--few-shot", str(few_shot), "--backend", backend]
     killed: list[Try] = []
-    for batch in BATCHES:
+    while True:
+        batch = BATCHES[len(killed)]
         job = out / "job"
         with disk("make the evaluator's folder"):
             if job.exists():
                 shutil.rmtree(job)
             job.mkdir()
-        options = ["--few-shot", str(few_shot), "--backend", backend]
-        options += ["--batch-size", str(batch)] if batch else []
-        ended = sandbox.run(_job(sandbox, bench, model, out, options, gpus, seconds))
-        if ended.exit_code not in KILLED or ended.timed_out:
+        sized = [*options, "--batch-size", str(batch)] if batch else options
+        ended = sandbox.run(_job(sandbox, bench, model, out, sized, gpus, seconds))
+        if ended.exit_code not in KILLED or ended.timed_out or len(killed) + 1 == len(BATCHES):
             break
         killed.append(Try(batch_size=batch or 0, outcome="killed, probably for memory"))
-    else:
-        raise _broken(out, ended, "The evaluator was killed at every batch size; the machine has too little memory")
     found = _outcome(ended, bench, out, few_shot, backend, killed)
     with disk("remove the evaluator's folder"):
         shutil.rmtree(out / "job")
