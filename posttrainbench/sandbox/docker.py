@@ -167,7 +167,7 @@ class Docker:
         """Say why, and leave nothing, so that the next try starts from the beginning."""
         said = ""
         if found is not None:
-            said = found.error or self.engine.output(found.id)
+            said = (found.error or self.engine.output(found.id)).strip().rpartition("\n")[2]
             self.engine.remove(found.id)
         self.leases.release(container.name(spec))
         raise InfrastructureError(

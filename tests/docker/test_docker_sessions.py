@@ -1,0 +1,138 @@
+"""What a session in a container gets, and how it ends."""
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from docking import OWNER, ended, output, spec
+
+from posttrainbench.errors import InfrastructureError
+from posttrainbench.sandbox import container
+from posttrainbench.sandbox.docker import Docker
+from posttrainbench.sandbox.engine import Engine
+
+PROBE = """
+id -u; grep -E '^(CapEff|CapPrm|NoNewPrivs)' /proc/self/status
+for file in /x /ptb/x $PTB_BENCH/x /ptb/model/x /ptb/agent/x /opt/venv/x; do touch $file 2>/dev/null && echo wrote $file; done
+for file in $HOME/x $TMPDIR/x $PWD/x /dev/shm/x; do touch $file || echo cannot write $file; done
+cat /ptb/session/spec.json /ptb/session/lock && echo read the session
+cat /proc/1/environ /proc/7/environ && echo read the environment
+ls /var/run/docker.sock /run/docker.sock && echo saw the engine
+mknod $PWD/device b 8 0 && echo made a device
+python -c 'import os; os.chown("/tmp", 0, 0)' 2>/dev/null && echo gave away
+python -c 'import socket; socket.create_connection(("10.0.0.1", 80), 2)' 2>/dev/null && echo reached the network
+ls /sys/class/net; echo "$PTB_BENCH"; pwd
+"""
+
+
+def test_the_agent_is_nobody_and_sees_only_its_own(box: Docker, tmp_path: Path) -> None:
+    of = spec(tmp_path, PROBE)
+    handle = box.start(of)
+    assert ended(box, of) == "ended"
+    box.close(of, handle)
+    text = output(of)
+    user = container.user_of(container.name(of))
+    assert text.splitlines()[:4] == [
+        str(user),
+        "CapPrm:\t0000000000000000",
+        "CapEff:\t0000000000000000",
+        "NoNewPrivs:\t1",
+    ]
+    assert text.splitlines()[-3:] == ["lo", "/ptb/bench", "/ptb/workspace"]
+    words = ("wrote", "cannot write", "read the", "saw the", "made a", "gave away", "reached the")
+    assert [word for word in words if word in text] == []
+    assert str(tmp_path) not in (tmp_path / "session/inside.json").read_text().replace(of.run, "")
+
+
+def test_labels_limits_and_nothing_left(box: Docker, tmp_path: Path) -> None:
+    of = spec(tmp_path, "sleep 60")
+    handle = box.start(of)
+    found = box.engine.inspect(handle.data["container"])
+    assert found is not None
+    assert (found.labels["ptb.run"], found.labels["ptb.owner"]) == (of.run, OWNER)
+    assert found.labels["ptb.expires"].endswith("Z")
+    box.stop(of, handle, "a test")
+    assert ended(box, of) == "ended"
+    box.close(of, handle)
+    box.close(of, handle)
+    assert box.engine.inspect(handle.data["container"]) is None
+    assert json.loads((tmp_path / "session/result.json").read_text())["reason"] == "stopped"
+    assert box.incidents(of, handle) == []
+
+
+def test_what_leaves_its_group_ends_with_the_session(box: Docker, tmp_path: Path) -> None:
+    script = (
+        "for i in 1 2 3; do setsid sh -c 'trap \"\" TERM; while :; do date >> alive; sleep 0.1; done' & done; sleep 1"
+    )
+    of = spec(tmp_path, script, grace_seconds=0.5)
+    handle = box.start(of)
+    assert ended(box, of) == "ended"
+    box.close(of, handle)
+    size = (tmp_path / "workspace/alive").stat().st_size
+    time.sleep(0.5)
+    assert size and (tmp_path / "workspace/alive").stat().st_size == size
+
+
+def test_the_deadline_is_kept_inside(box: Docker, tmp_path: Path) -> None:
+    of = spec(tmp_path, "sleep 60", seconds=1.5)
+    box.start(of)
+    assert ended(box, of) == "ended"
+    box.close(of, None)
+    assert json.loads((tmp_path / "session/result.json").read_text())["reason"] == "deadline"
+
+
+def test_a_second_start_adopts(box: Docker, engine: Engine, tmp_path: Path) -> None:
+    of = spec(tmp_path, "echo started >> starts; sleep 2")
+    first = box.start(of)
+    assert Docker(engine=engine).start(of) == first
+    assert ended(box, of) == "ended"
+    assert Docker(engine=engine).start(of) == first
+    box.close(of, first)
+    assert box.start(of) == first, "a session that is over is not started again"
+    assert (tmp_path / "workspace/starts").read_text() == "started\n"
+    assert box.engine.containers(ptb__run=of.run) == []
+
+
+def test_a_container_that_was_killed_is_a_lost_session(box: Docker, tmp_path: Path) -> None:
+    of = spec(tmp_path, "sleep 60")
+    handle = box.start(of)
+    box.engine.kill(handle.data["container"])
+    assert ended(box, of) == "lost"
+    box.close(of, handle)
+    assert [kind for kind, _ in box.incidents(of, handle)] == ["supervisor_lost"]
+    assert box.start(of) == handle
+    assert box.state(of, handle) == "lost", "it is never started again"
+
+
+def test_a_supervisor_that_cannot_start_says_why_and_can_be_tried_again(box: Docker, tmp_path: Path) -> None:
+    of = spec(tmp_path, "true")
+    (tmp_path / "session").rmdir()
+    made = box._make(of)
+    (tmp_path / "session/inside.json").write_text("not JSON")
+    with pytest.raises(InfrastructureError, match=r"did not start in its container.*JSONDecodeError"):
+        box.start(of)
+    assert box.engine.inspect(made) is None
+    box.start(of)
+    assert ended(box, of) == "ended"
+    box.close(of, None)
+
+
+@pytest.mark.parametrize(
+    "moment", ["create-before", "create-after", "start-before", "start-after", "remove-before", "remove-after"]
+)
+def test_killed_at_a_call_and_taken_up_again(moment: str, box: Docker, tmp_path: Path) -> None:
+    of = spec(tmp_path, "echo started >> starts; sleep 0.5; echo done")
+    dying = Path(__file__).parent / "dying_session.py"
+    died = subprocess.run(
+        [sys.executable, str(dying), moment, str(tmp_path)], capture_output=True, text=True, timeout=120
+    )
+    assert died.returncode == -9, died.stderr
+    handle = box.start(of)
+    assert ended(box, of) == "ended"
+    box.close(of, handle)
+    assert (tmp_path / "workspace/starts").read_text() == "started\n"
+    assert output(of) == "done\n"
+    assert box.engine.containers(ptb__run=of.run) == []
