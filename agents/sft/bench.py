@@ -21,6 +21,8 @@ class Bench:
         self.prompt = _renderer(yaml["doc_to_text"])
         self.target = _renderer(yaml["doc_to_target"])
         self.delimiter: str = yaml.get("target_delimiter", " ")
+        self.description: str = yaml.get("description", "")
+        """Stands before the prompt; with a chat template it is the system's turn."""
 
     @property
     def chat_template(self) -> str | None:

@@ -61,17 +61,18 @@ def laid_out(layout: Row, request: Request) -> Row:
 
 
 def written(request: Request) -> str:
-    """The call in Python's notation, in brackets, as the task asks for it."""
+    """The call in Python's notation."""
     arguments = ", ".join(f"{name}={value!r}" for name, value in request.arguments.items())
-    return f"[{request.function['name']}({arguments})]"
+    return f"{request.function['name']}({arguments})"
 
 
 def as_example(bench: Bench, tokenizer: Any, prompt: str, target: str) -> Example:
     """With the chat template around it where the protocol has one, so that training sees what the evaluator shows."""
     template = bench.chat_template
     if template is None:
-        return {"prompt": prompt, "completion": bench.delimiter + target}
-    asked = [{"role": "user", "content": prompt}]
+        return {"prompt": bench.description + prompt, "completion": bench.delimiter + target}
+    system = [{"role": "system", "content": bench.description}] if bench.description else []
+    asked = [*system, {"role": "user", "content": prompt}]
     shown = _render(tokenizer, template, asked, add_generation_prompt=True)
     said = _render(tokenizer, template, [*asked, {"role": "assistant", "content": target}], add_generation_prompt=False)
     if tokenizer.bos_token and getattr(tokenizer, "add_bos_token", False):
