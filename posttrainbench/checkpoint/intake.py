@@ -141,8 +141,8 @@ def _chosen(files: list[File], dropped: list[str]) -> Listing:
     pickles = sorted(name for name in names if name.lower().endswith(PICKLES))
     if pickles and not any(name.endswith(".safetensors") for name in names):
         raise Objection(
-            f"The weights are pickled ({shown(pickles[0])}), and a pickle can run code. Safetensors were expected: "
-            "`model.save_pretrained('final_model', safe_serialization=True)`."
+            f"The weights are pickled ({shown(pickles[0])}), and a pickle can run code. Safetensors were expected. "
+            f"{SAVE}"
         )
     chosen = [file for file in files if _is_wanted(file.name, names)]
     for file in chosen:

@@ -1,0 +1,53 @@
+"""Foreign text made fit for a page: bounded, and free of what would move a cursor or turn a line around."""
+
+import re
+import unicodedata
+
+MAX = 4000
+ESCAPES = re.compile(
+    r"\x1b\[[0-?]*[ -/]*[@-~]"  # colours, cursor
+    r"|\x1b[\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\)?"  # titles, links, device strings
+    r"|\x1b[ -/]*[0-~]?"
+)
+HARMLESS = frozenset("\n\t")
+
+
+def clean(text: str, limit: int = MAX, *, end: bool = False) -> str:
+    """Text without escape sequences; control, formatting and broken characters become U+FFFD. At most `limit`
+    characters are kept, the first ones or, with `end`, the last."""
+    cut = text[-limit:] if end else text[:limit]
+    lines = ESCAPES.sub("", cut).split("\n")
+    # What a carriage return overwrites, as progress bars do, was never meant to stay.
+    last_words = "\n".join(line.rstrip("\r").rsplit("\r", 1)[-1] for line in lines)
+    kept = "".join(char if _is_visible(char) else "\ufffd" for char in last_words)
+    if len(text) <= limit:
+        return kept
+    return f"… {kept}" if end else f"{kept} …"
+
+
+def _is_visible(char: str) -> bool:
+    return char in HARMLESS or unicodedata.category(char) not in ("Cc", "Cf", "Cs", "Zl", "Zp")
+
+
+def percent(share: float, *, sign: bool = False) -> str:
+    """`30.0 %`."""
+    return f"{100 * share:{'+' if sign else ''}.1f} %".replace("-", "−")
+
+
+def duration(seconds: float) -> str:
+    """`9 h 58 min`, `2 min 22 s`, `4.2 s`."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+def size(number: float) -> str:
+    """`271 MB`."""
+    for unit in ("bytes", "kB", "MB", "GB"):
+        if number < 1000 or unit == "GB":
+            return f"{number:.3g} {unit}"
+        number /= 1000
+    raise AssertionError
