@@ -22,7 +22,9 @@ from pathlib import Path
 sys.path.insert(0, sys.argv[1])
 from docking import LIMITS, job
 from posttrainbench.sandbox.docker import Docker
-Docker(limits=LIMITS).run(job(Path(sys.argv[2]), "touch {}/write/began; while :; do date >> {}/write/alive; sleep 0.1; done".format(*sys.argv[2:4])))
+where = sys.argv[2]
+script = f"touch {where}/write/began; while :; do date >> {where}/write/alive; sleep 0.1; done"
+Docker(limits=LIMITS).run(job(Path(where), script))
 """
 
 
@@ -62,7 +64,7 @@ def test_time_memory_and_the_log_are_bounded(box: Docker, tmp_path: Path) -> Non
 
 
 def test_a_job_dies_with_a_killed_ptb_and_its_container_is_collected(box: Docker, tmp_path: Path) -> None:
-    command = [sys.executable, "-c", HOLD, str(Path(__file__).parent.parent), str(tmp_path), str(tmp_path)]
+    command = [sys.executable, "-c", HOLD, str(Path(__file__).parent.parent), str(tmp_path)]
     with subprocess.Popen(command) as process:
         until((tmp_path / "write/began").exists)
         process.send_signal(signal.SIGKILL)
@@ -79,7 +81,7 @@ def test_a_job_dies_with_a_killed_ptb_and_its_container_is_collected(box: Docker
 
 def test_the_next_job_of_a_run_sweeps_what_a_killed_ptb_left(box: Docker, tmp_path: Path) -> None:
     (tmp_path / "plan.json").touch()
-    command = [sys.executable, "-c", HOLD, str(Path(__file__).parent.parent), str(tmp_path), str(tmp_path)]
+    command = [sys.executable, "-c", HOLD, str(Path(__file__).parent.parent), str(tmp_path)]
     with subprocess.Popen(command) as process:
         until((tmp_path / "write/began").exists)
         process.kill()
@@ -88,7 +90,7 @@ def test_the_next_job_of_a_run_sweeps_what_a_killed_ptb_left(box: Docker, tmp_pa
 
 
 def test_an_interrupt_leaves_no_job(box: Docker, tmp_path: Path) -> None:
-    command = [sys.executable, "-c", HOLD, str(Path(__file__).parent.parent), str(tmp_path), str(tmp_path)]
+    command = [sys.executable, "-c", HOLD, str(Path(__file__).parent.parent), str(tmp_path)]
     with subprocess.Popen(command, stderr=subprocess.DEVNULL) as process:
         until((tmp_path / "write/began").exists)
         process.send_signal(signal.SIGINT)
