@@ -14,6 +14,7 @@ answers within what tokenizer.json can say, which is a part of the model.
 import argparse
 import hashlib
 import importlib
+import importlib.util
 import json
 import os
 import platform
@@ -300,7 +301,10 @@ def compose(
         "task": TASK,
         "dataset_path": "json",
         "dataset_name": None,
-        "dataset_kwargs": {"data_files": {name: str(place / f"{name}.jsonl") for name in files}},
+        "dataset_kwargs": {
+            "data_files": {name: str(place / f"{name}.jsonl") for name in files},
+            "cache_dir": str(place / "datasets"),
+        },
         "test_split": "test",
         "num_fewshot": len(shots),
         "repeats": decoding["samples"],
@@ -318,8 +322,11 @@ def compose(
 
 def judge(folder: Path, metric: str, rows: Rows, samples: Rows) -> Rows:
     """Each question's line: every sampled answer judged by the bench's scorer.process_results, and their mean."""
-    sys.path[:0] = [str(folder)]
-    scorer = importlib.import_module("scorer")
+    spec = importlib.util.spec_from_file_location("bench_scorer", folder / "scorer.py")
+    if spec is None or spec.loader is None:
+        raise SystemExit(f"{folder / 'scorer.py'} cannot be imported.")
+    scorer = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(scorer)
     judged = []
     for row, sample in zip(rows, samples, strict=True):
         responses = [str(text) for text in sample["resps"][0]]

@@ -2,8 +2,8 @@
 
 An answer is one call with keyword arguments whose values are literals; a bare name counts as the text of that name, as
 in BFCL's own parser. It may stand in a code fence or in brackets (`[f(x=1)]`, the form that BFCL asks models for). If
-the answer as a whole is not Python, its first line alone must be the call. Everything else is wrong: prose before the
-call, positional or starred arguments, two calls, values that would have to be computed.
+the answer as a whole is not Python, its first line alone must be the call: prose may follow. Everything else is wrong:
+prose before the call, positional or starred arguments, two calls, values that would have to be computed.
 
 The checker comes from the package bfcl-eval, laid beside this file as lib/. Its module imports the configuration of
 every provider's client, so a stand-in takes that place; so do the converters for Java and JavaScript, which this task
@@ -51,7 +51,9 @@ def parse(response: str) -> list[dict] | None:
         text = text[fence.end() :].split("```", 1)[0]
     text = text.strip().strip("`").strip()
     tree = _tree(text) or _tree(text.split("\n", 1)[0])
-    if tree is None or len(tree.body) != 1 or not isinstance(tree.body[0], ast.Expr):
+    if tree is None or not isinstance(tree.body[0], ast.Expr):
+        return None
+    if any(isinstance(node, ast.Call) for later in tree.body[1:] for node in ast.walk(later)):
         return None
     value = tree.body[0].value
     nodes = value.elts if isinstance(value, ast.List) else [value]

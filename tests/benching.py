@@ -1,0 +1,70 @@
+"""Benches, models and caches for tests of the evaluation."""
+
+import importlib.util
+import os
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import platformdirs
+import pytest
+
+from posttrainbench import catalog
+from posttrainbench.catalog import Task
+from posttrainbench.errors import MissingError
+from posttrainbench.evaluation import bench
+from posttrainbench.inputs import data
+from posttrainbench.strict import read_toml
+
+TASKS = catalog.bundled() / "tasks"
+
+
+def cache() -> Path:
+    """Where tests keep what they download, from one run of the tests to the next."""
+    return Path(os.environ.get("PTB_TEST_CACHE") or platformdirs.user_cache_path("ptb-tests"))
+
+
+def shared_data() -> Path:
+    """The folder with published data sets; the test is skipped where there is none."""
+    folder = Path(os.environ.get("PTB_TEST_DATA") or catalog.bundled().parent / "shared" / "data")
+    if not folder.is_dir():
+        pytest.skip(f"no benchmark data at {folder}; set PTB_TEST_DATA")
+    return folder
+
+
+def task(name: str) -> Task:
+    """A bundled task."""
+    return read_toml(TASKS / name / "task.toml", Task)
+
+
+def splits(name: str) -> dict[str, list[dict[str, Any]]]:
+    """A bundled task's rows; the test is skipped where they cannot be had."""
+    folder = shared_data() if name == "gsm8k" else None
+    try:
+        return data.fetch(task(name), TASKS / name, folder, cache())
+    except MissingError as error:
+        pytest.skip(str(error))
+
+
+def library(name: str) -> Path | None:
+    """A bundled task's library; the test is skipped where it cannot be had."""
+    try:
+        return data.library(task(name), cache())
+    except MissingError as error:
+        pytest.skip(str(error))
+
+
+def lay(name: str, folder: Path, **changes: Any) -> Path:
+    """The bench of a bundled task, in `folder`."""
+    values: dict[str, Any] = {"split": "dev", "limit": None, "chat_template": None, "library": library(name)}
+    bench.lay(changes.pop("task", task(name)), TASKS / name, splits(name), folder, **values | changes)
+    return folder
+
+
+def module(path: Path, name: str) -> ModuleType:
+    """The Python file at `path`, imported under `name`."""
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None and spec.loader is not None
+    made = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(made)
+    return made

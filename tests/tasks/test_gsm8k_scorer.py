@@ -1,0 +1,115 @@
+from pathlib import Path
+
+import pytest
+from benching import TASKS, module
+
+scorer = module(TASKS / "gsm8k" / "bench" / "scorer.py", "gsm8k_scorer")
+
+RIGHT = [
+    "#### 72",
+    "72",
+    "48/2 = <<48/2=24>>24\n48+24 = <<48+24=72>>72\n#### 72",
+    "#### 72.0",
+    "#### 72.",
+    "#### $72",
+    "#### **72**",
+    "**#### 72**",
+    "####72",
+    "####    72 clips altogether",
+    "#### 72 or maybe 73",
+    "#### 072",
+    "first #### 5, no: #### 72",
+    "She sold 24, so the answer is 72.",
+    "The answer is 72!",
+    "So it is $72",
+    "It is 72, I think",
+    "#### 72\n",
+    "#### 72 #",
+    "\t#### 72",
+    "100 - 28 = 72",
+    "€72",
+    "it is 72%",
+    "x" * 100_000 + " #### 72",
+    "7 " * 50_000 + "72",
+]
+WRONG = [
+    "",
+    " ",
+    "####",
+    "#### ",
+    "#### seventy-two",
+    "seventy-two",
+    "#### 73",
+    "#### 7 2",
+    "#### -72",
+    "#### \u221272",
+    "#### 7,2",
+    "#### 72,000",
+    "#### 72.5",
+    "#### 72.0.0",
+    "#### 72/1",
+    "#### 72e0",
+    "#### 72e1",
+    "#### 72^2",
+    "#### 720",
+    "#### --72",
+    "#### -$-72",
+    "72 #### none",
+    "#### ７２",
+    "７２",
+    "#### 7２",
+    "#### 72２",
+    "#### ٧٢",
+    "72 and then 73",
+    "v72",
+    "1.72",
+    "#### 72" + "0" * 100_000,
+    "9" * 100_000,
+    "9" * 99_999 + "７",
+    "," * 50_000 + "9," * 25_000,
+    "#### 72 #### 73",
+    "72\x00" * 3 + "#### \x00",
+    "#### NaN",
+    "#### Infinity",
+    "#### 0x48",
+]
+
+
+@pytest.mark.parametrize("response", RIGHT, ids=range(len(RIGHT)))
+def test_a_right_answer_scores_one(response: str) -> None:
+    assert scorer.score("Some reasoning with 5.\n#### 72", response) == 1.0
+
+
+@pytest.mark.parametrize("response", WRONG, ids=range(len(WRONG)))
+def test_any_other_answer_scores_zero(response: str) -> None:
+    assert scorer.score("Some reasoning with 5.\n#### 72", response) == 0.0
+
+
+@pytest.mark.parametrize(
+    ("answer", "response", "verdict"),
+    [
+        ("#### 1,080", "#### 1080", 1.0),
+        ("#### 1,080", "#### 1,080", 1.0),
+        ("#### 1,080", "#### 1,080.00", 1.0),
+        ("#### 1,080", "#### 10,80", 0.0),
+        ("#### 1,080", "#### 1.080", 0.0),
+        ("#### 109,200,000", "#### 109200000", 1.0),
+        ("#### 109,200,000", "#### 109,200000", 0.0),
+        ("#### -5", "#### -5", 1.0),
+        ("#### -5", "#### \u22125", 1.0),
+        ("#### -5", "#### 5", 0.0),
+        ("#### -5", "it fell to -$5", 1.0),
+        ("#### 0.5", "#### .5", 1.0),
+        ("#### 0.5", "#### 0.5000000000000000000000000000001", 0.0),
+        ("#### 3", "5-3", 1.0),
+    ],
+)
+def test_numbers_are_compared_exactly(answer: str, response: str, verdict: float) -> None:
+    assert scorer.process_results({"answer": answer}, [response]) == {"exact_number": verdict}
+
+
+def test_every_published_answer_is_right_for_itself(tmp_path: Path) -> None:
+    from benching import splits
+
+    rows = [row for split in splits("gsm8k").values() for row in split]
+    assert {scorer.score(row["answer"], row["answer"]) for row in rows} == {1.0}
