@@ -16,12 +16,9 @@ ROOT = Path(__file__).parents[2]
 
 
 def test_host_paths_are_moved_where_a_word_begins_with_one(tmp_path: Path) -> None:
-    of = spec(
-        tmp_path, "true", command=["python", f"{tmp_path}/agent/main.py", f"--x={tmp_path}/agent", "/ptb", "rest"]
-    )
-    of = msgspec.structs.replace(
-        of, env={"A": f"{tmp_path}/bench", "B": f"{tmp_path}/benches", "C": f"{tmp_path}/tmp/x"}
-    )
+    command = ["python", f"{tmp_path}/agent/main.py", f"--x={tmp_path}/agent", "/ptb", "rest"]
+    env = {"A": f"{tmp_path}/bench", "B": f"{tmp_path}/benches", "C": f"{tmp_path}/tmp/x"}
+    of = spec(tmp_path, "true", command=command, env=env)
     inside = container.inside(of, ["GPU-1"], pretended=True)
     assert inside["command"][-5:] == ["python", "/ptb/agent/main.py", f"--x={tmp_path}/agent", "/ptb", "rest"]
     assert [inside["env"][name] for name in "ABC"] == ["/ptb/bench", f"{tmp_path}/benches", "/tmp/x"]
