@@ -15,6 +15,7 @@ import pytest
 from posttrainbench.catalog import Entry, FolderModel, HubModel, Model, PackagedWeights, RandomModel, open_catalog
 from posttrainbench.errors import InfrastructureError, MissingError, UsageError
 from posttrainbench.inputs import build_model, model
+from posttrainbench.inputs.cached import cached
 from posttrainbench.strict import digest_folder, read_json
 
 pytest.importorskip("transformers", reason="the `local` extra is not installed")
@@ -60,22 +61,25 @@ def test_a_file_that_was_only_touched_is_read_again_and_kept(cache: Path, tmp_pa
 
 
 @pytest.mark.parametrize("damage", ["changed", "removed", "added", "record"])
-def test_a_damaged_copy_is_made_again(cache: Path, tmp_path: Path, damage: str) -> None:
-    own, said = copied(cache, tmp_path), []
-    weights = next(own.glob("models/*/model.safetensors"))
-    whole = weights.read_bytes()
+def test_a_damaged_copy_is_made_again(tmp_path: Path, damage: str) -> None:
+    folder, said = tmp_path / "models" / "key", []
+
+    def make(place: Path) -> None:
+        (place / "model.safetensors").write_bytes(b"weights")
+
+    cached(folder, make, print)
     match damage:
         case "changed":
-            weights.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+            (folder / "model.safetensors").write_bytes(b"weighty")
         case "removed":
-            weights.unlink()
+            (folder / "model.safetensors").unlink()
         case "added":
-            weights.with_name("extra.safetensors").write_bytes(whole)
+            (folder / "extra.safetensors").write_bytes(b"more")
         case "record":
-            next(own.glob("models/*.json")).write_text("{")
-    model.obtain(RANDOM, own, said.append)
-    assert weights.read_bytes() == whole
-    assert not weights.with_name("extra.safetensors").exists()
+            folder.with_name("key.json").write_text("{")
+    made = cached(folder, make, said.append)
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == {"model.safetensors": b"weights"}
+    assert list(made.files) == ["model.safetensors"]
     assert ("the cached copy is damaged; making it again" in said) == (damage != "record")
 
 
