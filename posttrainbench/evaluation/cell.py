@@ -222,7 +222,7 @@ def end_of_turn(tokenizer: Any, chat: str | None) -> tuple[list[str], list[int]]
     if chat is None:
         return [], []
     turns = [{"role": "user", "content": "Q"}, {"role": "assistant", "content": "ANSWER"}]
-    words = str(tokenizer.apply_chat_template(turns, tokenize=False)).rpartition("ANSWER")[2].split()
+    words = tokenizer.apply_chat_template(turns, chat_template=chat, tokenize=False).rpartition("ANSWER")[2].split()
     if not words:
         return [], []
     token = tokenizer.convert_tokens_to_ids(words[0])
