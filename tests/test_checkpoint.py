@@ -14,7 +14,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from posttrainbench.checkpoint import Frozen, Refused, freeze, safetensors
+from posttrainbench.checkpoint import Frozen, Refused, freeze, intake, safetensors
 from posttrainbench.checkpoint.objection import Objection
 from posttrainbench.errors import InfrastructureError
 from posttrainbench.strict import digest_file, digest_value, manifest
@@ -456,6 +456,30 @@ def test_both_results_survive_their_file(place: Path) -> None:
     results = [frozen(place), Refused(code="no_checkpoint", reason="None.")]
     for result in results:
         assert msgspec.json.decode(msgspec.json.encode(result), type=Frozen | Refused) == result
+
+
+@pytest.mark.parametrize(
+    "swap",
+    [
+        link("tokenizer.json", "/etc/passwd"),
+        link("tokenizer.json", "config.json"),
+        lacks("tokenizer.json"),
+        has("tokenizer.json", b"another size"),
+        lambda model: ((model / "tokenizer.json").unlink(), os.mkfifo(model / "tokenizer.json")),
+        whole(lambda path: path.symlink_to("elsewhere")),
+    ],
+)
+def test_what_is_swapped_between_listing_and_copying_is_refused(swap: Callable[[Path], None], place: Path) -> None:
+    model = place / "workspace" / "final_model"
+    size = (model / "tokenizer.json").stat().st_size
+    listed = intake.File("tokenizer.json", ("final_model", "tokenizer.json"), size)
+    swap(model)
+    root = os.open(place / "workspace", os.O_RDONLY)
+    try:
+        with pytest.raises(Objection, match="changed while it was copied"):
+            intake._take(root, listed, place)
+    finally:
+        os.close(root)
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root can read every file")

@@ -11,6 +11,7 @@ else is left behind and listed. Folders are not entered.
 """
 
 import contextlib
+import errno
 import hashlib
 import os
 import stat
@@ -25,6 +26,8 @@ MAX_ENTRIES = 500
 MAX_SIDE_BYTES = 256 * 2**20
 """Of a single file that holds no weights; the largest tokenizers have about 40 MB."""
 CHUNK = 4 * 2**20
+CHANGES = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENXIO)
+"""What opening gives where something else lies now than was listed: nothing, a file, a link, a socket."""
 
 WEIGHTS = "model.safetensors"
 INDEX = "model.safetensors.index.json"
@@ -242,7 +245,9 @@ def _readable(name: str) -> Iterator[None]:
         yield
     except PermissionError:
         raise Objection(f"{name} cannot be read. Make it readable: `chmod -R u+rX final_model`.") from None
-    except (FileNotFoundError, NotADirectoryError) as error:
+    except OSError as error:
+        if error.errno not in CHANGES:
+            raise
         raise Objection(f"{name} changed while it was copied ({error.strerror}). Run it again.") from None
 
 

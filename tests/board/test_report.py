@@ -282,3 +282,10 @@ def test_a_drawing_stays_within_its_frame() -> None:
     points = [tuple(map(float, pair.split(","))) for pair in re.search(r'points="([^"]+)"', found)[1].split()]  # type: ignore[index]
     assert len(points) <= drawing.MAX_POINTS
     assert all(8 <= x <= drawing.WIDTH - 8 and 24 <= y <= 64 for x, y in points)
+
+
+def test_a_drawing_escapes_its_names() -> None:
+    (found,) = drawing.intervals([(EVIL, scores.Estimate(value=0.5, low=0.4, high=0.6, method="made up"))]).split("\n")
+    assert "<script>" not in found
+    assert "<img" not in found
+    assert Reader(found).text.startswith(EVIL)
