@@ -281,10 +281,12 @@ def judge(
 
 
 def _incidents(run: Run, result: SessionResult) -> list[Incident]:
-    found = []
+    spec = session.stored(run.folder)
+    told = run.sandbox.incidents(spec, handle(run.folder, run.sandbox)) if spec else []
+    found = [Incident(kind=kind, detail=detail) for kind, detail in told]
     if result.reason == "lost":
         found.append(Incident(kind="session_lost", detail=result.detail))
-    if result.reason == "stopped":
+    if result.reason == "stopped" and (run.folder.session / "stop").exists():
         found.append(Incident(kind="stopped", detail="ptb stop"))
     if result.output_bytes > result.kept_bytes:
         found.append(

@@ -42,7 +42,17 @@ class Prepared(Value, frozen=True, kw_only=True):
 class Incident(Value, frozen=True, kw_only=True):
     """Something that happened to the run, as a fact."""
 
-    kind: Literal["session_lost", "resumed", "stopped", "disk_full", "output_truncated", "processes_killed"]
+    kind: Literal[
+        "session_lost",
+        "resumed",
+        "stopped",
+        "disk_full",
+        "output_truncated",
+        "processes_killed",
+        "out_of_memory",
+        "supervisor_lost",
+        "engine_stopped",
+    ]
     detail: str
 
 

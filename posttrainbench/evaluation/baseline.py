@@ -38,7 +38,8 @@ def base_measurement(
     `model_digest` is that of the model folder's manifest. Raises InfrastructureError where the base model itself cannot
     be used: it is ours to provide.
     """
-    place = cache / "baselines" / _key(bench, model_digest, few_shot, backend, gpus, sandbox.name)
+    where = f"{sandbox.name} {sandbox.evaluator()}".strip()
+    place = cache / "baselines" / _key(bench, model_digest, few_shot, backend, gpus, where)
     with disk("make a place in the cache"):
         place.parent.mkdir(parents=True, exist_ok=True)
     with _lock(place.with_name(f"{place.name}.lock")):

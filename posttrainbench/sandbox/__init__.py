@@ -74,6 +74,10 @@ class Handle(Value, frozen=True, kw_only=True):
     data: dict[str, str]
 
 
+Happening = Literal["out_of_memory", "supervisor_lost", "engine_stopped"]
+"""What may befall a session from outside."""
+
+
 class Sandbox(Protocol):
     """A kind of sandbox."""
 
@@ -101,6 +105,15 @@ class Sandbox(Protocol):
 
     def close(self, spec: SessionSpec, handle: Handle | None) -> None:
         """Make sure that nothing of the session is left running; idempotent. Called before anything is frozen."""
+        ...
+
+    def incidents(self, spec: SessionSpec, handle: Handle | None) -> list[tuple[Happening, str]]:
+        """What befell a session that was closed, as this kind of sandbox knows it, each with its detail."""
+        ...
+
+    def evaluator(self) -> str:
+        """Digest of the image that jobs run in, part of what a cached score depends on; empty where ptb's own packages
+        are what scores."""
         ...
 
     def run(self, spec: JobSpec) -> JobResult:

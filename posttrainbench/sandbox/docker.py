@@ -20,11 +20,11 @@ import msgspec
 
 from posttrainbench import supervisor
 from posttrainbench.errors import InfrastructureError
-from posttrainbench.sandbox import Handle, JobResult, JobSpec, SessionSpec, container, docker_job, images
+from posttrainbench.sandbox import Handle, Happening, JobResult, JobSpec, SessionSpec, container, docker_job, images
 from posttrainbench.sandbox.container import Limits
 from posttrainbench.sandbox.engine import Container, Engine, Mount, Settings
 from posttrainbench.sandbox.leases import Leases, pretended
-from posttrainbench.strict import disk, write_json
+from posttrainbench.strict import disk, read_json, write_json
 
 START_SECONDS = 60.0
 LEASE_SECONDS = 7 * 86400.0
@@ -128,13 +128,14 @@ class Docker:
                     _chown(Path(path), user)
             return docker_job.run(self.engine, spec, msgspec.structs.replace(settings, name=f"ptb-{token}"))
 
-    def incidents(self, spec: SessionSpec, handle: Handle | None) -> list[tuple[str, str]]:
+    def incidents(self, spec: SessionSpec, handle: Handle | None) -> list[tuple[Happening, str]]:
         """What the engine knew of the session when it was closed: kind and detail."""
-        try:
-            rows = json.loads((Path(spec.session) / INCIDENTS).read_bytes())
-        except FileNotFoundError:
-            return []
-        return [(str(kind), str(detail)) for kind, detail in rows]
+        path = Path(spec.session) / INCIDENTS
+        return read_json(path, list[tuple[Happening, str]]) if path.exists() else []
+
+    def evaluator(self) -> str:
+        """Digest of the eval image."""
+        return images.planned(self.engine, "eval", self._planned)
 
     def _make(self, spec: SessionSpec) -> str:
         """Lease the GPUs, lay out the session's folder, and create the container."""
@@ -177,7 +178,7 @@ class Docker:
 
     def _note_incidents(self, spec: SessionSpec, found: Container) -> None:
         session = Path(spec.session)
-        facts = []
+        facts: list[tuple[Happening, str]] = []
         if found.out_of_memory:
             gigabytes = self.limits.memory_bytes / 1e9
             facts.append(("out_of_memory", f"the kernel ended processes at the container's limit, {gigabytes:.1f} GB"))

@@ -19,7 +19,7 @@ import msgspec
 
 from posttrainbench import supervisor
 from posttrainbench.errors import InfrastructureError, MissingError, UsageError
-from posttrainbench.sandbox import Handle, JobResult, JobSpec, SessionSpec, bubblewrap, local_job
+from posttrainbench.sandbox import Handle, Happening, JobResult, JobSpec, SessionSpec, bubblewrap, local_job
 from posttrainbench.sandbox.environment import PATH, SUPERVISE, environment
 from posttrainbench.strict import disk, write_json
 
@@ -111,6 +111,14 @@ class Local:
     def close(self, spec: SessionSpec, handle: Handle | None) -> None:
         """End the session if it runs, and whatever a killed supervisor left behind."""
         self.stop(spec, handle, "closed")
+
+    def incidents(self, spec: SessionSpec, handle: Handle | None) -> list[tuple[Happening, str]]:
+        """Nothing but the supervisor watches a session here."""
+        return []
+
+    def evaluator(self) -> str:
+        """Jobs use ptb's own packages."""
+        return ""
 
     def run(self, spec: JobSpec) -> JobResult:
         """Run a job under a supervisor that ends it when ptb is gone."""
