@@ -44,6 +44,9 @@ from posttrainbench.strict import (
     write_json,
 )
 
+PROGRESS = ("loading ", "scored ", "out of memory;")
+"""How the evaluator's lines of progress begin; between them stand warnings of libraries."""
+
 
 @dataclass(frozen=True)
 class Run:
@@ -390,7 +393,7 @@ def _glimpse(run: Run) -> str:
 
 def last_line(out: Path, what: str) -> str:
     """The evaluator's last line of progress."""
-    lines = tail(measure.log(out), 2000).replace("\r", "\n").strip().splitlines()
+    lines = [line for line in tail(measure.log(out), 4000).splitlines() if line.startswith(PROGRESS)]
     return f"{what}: {lines[-1]}" if lines else what
 
 

@@ -49,6 +49,7 @@ class Terminal:
         self._spinner = self._console.status("") if self._console.is_terminal else None
         self._title = ""
         self._said_at = 0.0
+        self._said = ""
 
     @contextmanager
     def stage(self, name: str, title: str) -> Iterator[None]:
@@ -73,8 +74,8 @@ class Terminal:
         line.truncate(max(20, self._console.width - 4))
         if self._spinner:
             self._spinner.update(line)
-        elif text and time.monotonic() - self._said_at > 10:
-            self._said_at = time.monotonic()
+        elif text and text != self._said and time.monotonic() - self._said_at > 10:
+            self._said_at, self._said = time.monotonic(), text
             self._console.print(Text("  ") + Text(text, style="dim"))
 
     def say(self, text: str) -> None:

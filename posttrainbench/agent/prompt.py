@@ -52,7 +52,7 @@ If it is missing or cannot be loaded, the run counts as a failure.
 4. Nobody answers questions. Work until you are satisfied or the time is over, and do not leave processes running when
    you finish: they are killed.
 
-Breaking rules 1 to 3 disqualifies the run.
+Breaking rule 1 or 2 disqualifies the run; what breaks rule 3 is reported beside the score.
 """
 
 
