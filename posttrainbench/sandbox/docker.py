@@ -29,6 +29,8 @@ from posttrainbench.strict import disk, read_json, write_json
 START_SECONDS = 60.0
 LEASE_SECONDS = 7 * 86400.0
 INCIDENTS = "incidents.json"
+_ACTIVE: set[str] = set()
+"""Names of the jobs that this process runs now."""
 
 
 class Docker:
@@ -117,7 +119,7 @@ class Docker:
     def run(self, spec: JobSpec) -> JobResult:
         """Run a job in a container of its own."""
         run = _run_of(Path(spec.log))
-        self._sweep(run)
+        self._sweep()
         token = f"job-{secrets.token_hex(8)}"
         user = container.user_of(token) if os.getuid() == 0 else os.getuid()
         image = images.planned(self.engine, "eval", self._planned)
@@ -221,7 +223,7 @@ class Docker:
                 environment={},
                 user="0:0",
                 workdir="/",
-                labels=container.labels(spec.run, "job", 60),
+                labels=container.labels(spec.run, "owner", 60),
                 mounts=mounts,
                 capabilities=["CHOWN", "DAC_OVERRIDE", "FOWNER"],
                 memory_bytes=2**28,
@@ -243,19 +245,22 @@ class Docker:
         finally:
             self.engine.remove(made)
 
-    def _sweep(self, run: str) -> None:
-        """Remove what jobs of a ptb that was killed left of this run. They have ended: their stdin closed with it."""
-        if run:
-            for one in self.engine.containers(ptb__run=run, ptb__owner=container.owner(), ptb__role="job"):
-                if container.is_orphan(one.labels):
-                    self.engine.remove(one.id)
+    def _sweep(self) -> None:
+        """Remove what jobs left that were not removed: their ptb was killed (then they have ended, since their stdin
+        closed with it), or the engine was away when their time came."""
+        for one in self.engine.containers(ptb__owner=container.owner(), ptb__role="job"):
+            ours = one.labels.get("ptb.process") == container.process(os.getpid())
+            if container.is_orphan(one.labels) or (ours and one.name not in _ACTIVE):
+                self.engine.remove(one.id)
 
     @contextmanager
     def _leased(self, count: int, token: str, run: str) -> Iterator[list[str]]:
         name = f"ptb-{token}"
+        _ACTIVE.add(name)
         try:
             yield self.leases.acquire(count, name, run, LEASE_SECONDS, _say)
         finally:
+            _ACTIVE.discard(name)
             if count:
                 self.leases.release(name)
 

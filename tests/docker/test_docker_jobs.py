@@ -79,8 +79,7 @@ def test_a_job_dies_with_a_killed_ptb_and_its_container_is_collected(box: Docker
     assert jobs(box.engine) == []
 
 
-def test_the_next_job_of_a_run_sweeps_what_a_killed_ptb_left(box: Docker, tmp_path: Path) -> None:
-    (tmp_path / "plan.json").touch()
+def test_the_next_job_sweeps_what_a_killed_ptb_left(box: Docker, tmp_path: Path) -> None:
     command = [sys.executable, "-c", HOLD, str(Path(__file__).parent.parent), str(tmp_path)]
     with subprocess.Popen(command) as process:
         until((tmp_path / "write/began").exists)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from docking import LIMITS, ended, job, output, reachable, spec
+from docking import LIMITS, OWNER, ended, job, output, reachable, spec
 
 from posttrainbench.errors import InfrastructureError, MissingError
 from posttrainbench.sandbox.docker import Docker
@@ -76,3 +76,6 @@ def test_killed_during_a_job_it_is_our_fault(own_engine: Engine, tmp_path: Path)
     with pytest.raises((InfrastructureError, MissingError)):
         box.run(job(tmp_path, "sleep 30"))
     killer.wait()
+    control("start")
+    assert Docker(limits=LIMITS).run(job(tmp_path, "true")).exit_code == 0
+    assert Engine().containers(ptb__owner=OWNER, ptb__role="job") == []
