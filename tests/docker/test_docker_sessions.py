@@ -16,7 +16,7 @@ from posttrainbench.sandbox.engine import Engine
 
 PROBE = """
 id -u; grep -E '^(CapEff|CapPrm|NoNewPrivs)' /proc/self/status
-for file in /x /ptb/x $PTB_BENCH/x /ptb/model/x /ptb/agent/x /opt/venv/x; do
+for file in /x /ptb/x $PTB_BENCH/x /ptb/model/x /ptb/agent/x /opt/venv/x /var/tmp/x /run/lock/x; do
     touch $file 2>/dev/null && echo wrote $file
 done
 for file in $HOME/x $TMPDIR/x $PWD/x /dev/shm/x; do touch $file || echo cannot write $file; done
@@ -26,7 +26,7 @@ ls /var/run/docker.sock /run/docker.sock && echo saw the engine
 mknod $PWD/device b 8 0 && echo made a device
 python -c 'import os; os.chown("/tmp", 0, 0)' 2>/dev/null && echo gave away
 python -c 'import socket; socket.create_connection(("10.0.0.1", 80), 2)' 2>/dev/null && echo reached the network
-ls /sys/class/net; echo "$PTB_BENCH"; pwd
+cat /proc/self/oom_score_adj; ls /sys/class/net; echo "$PTB_BENCH"; pwd
 """
 
 
@@ -43,7 +43,7 @@ def test_the_agent_is_nobody_and_sees_only_its_own(box: Docker, tmp_path: Path) 
         "CapEff:\t0000000000000000",
         "NoNewPrivs:\t1",
     ]
-    assert text.splitlines()[-3:] == ["lo", "/ptb/bench", "/ptb/workspace"]
+    assert text.splitlines()[-4:] == ["1000", "lo", "/ptb/bench", "/ptb/workspace"]
     words = ("wrote", "cannot write", "read the", "saw the", "made a", "gave away", "reached the")
     assert [word for word in words if word in text] == []
     assert str(tmp_path) not in (tmp_path / "session/inside.json").read_text().replace(of.run, "")
