@@ -28,10 +28,15 @@ def reachable() -> Engine:
         engine.version()
         images.digests(engine, "cpu")
     except PtbError as error:
-        if "docker" in os.environ.get("PTB_REQUIRE", "").split(","):
-            pytest.fail(f"docker is required here: {error}")
-        pytest.skip(str(error))
+        missing(str(error))
     return engine
+
+
+def missing(what: str) -> None:
+    """Skip, or fail where PTB_REQUIRE asks for docker."""
+    if "docker" in os.environ.get("PTB_REQUIRE", "").split(","):
+        pytest.fail(f"docker is required here: {what}")
+    pytest.skip(what)
 
 
 def spec(folder: Path, script: str, **changes: Any) -> SessionSpec:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from docking import LIMITS, OWNER, ended, job, output, reachable, spec
+from docking import LIMITS, OWNER, ended, job, missing, output, reachable, spec
 
 from posttrainbench.errors import InfrastructureError, MissingError
 from posttrainbench.sandbox.docker import Docker
@@ -28,8 +28,10 @@ def control(verb: str, *flags: str) -> None:
 def own_engine() -> Iterator[Engine]:
     """An engine that may be restarted; it runs as before when the test ends."""
     engine = reachable()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        pytest.skip("a restart would end what other workers run; start pytest without -n")
     if "PTB_ENGINE_DIR" not in os.environ:
-        pytest.skip("PTB_ENGINE_DIR names no engine of our own")
+        missing("PTB_ENGINE_DIR names no engine of our own, as `.ci/engine start` prints it")
     yield engine
     control("stop")
     control("start")

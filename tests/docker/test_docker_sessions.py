@@ -1,8 +1,10 @@
 """What a session in a container gets, and how it ends."""
 
 import json
+import os
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -135,3 +137,36 @@ def test_killed_at_a_call_and_taken_up_again(call: str, when: str, box: Docker, 
     assert (tmp_path / "workspace/starts").read_text() == "started\n"
     assert output(of) == "done\n"
     assert box.engine.containers(ptb__run=of.run) == []
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root may become somebody else")
+def test_a_ptb_that_is_not_root_gets_its_agent_s_files_back(box: Docker, tmp_path: Path) -> None:
+    address = box.engine.address.removeprefix("unix://")
+    group = os.stat(address).st_gid
+    script = (
+        "import sys; from pathlib import Path; sys.path.insert(0, sys.argv[1])\n"
+        "from docking import LIMITS, ended, spec; from posttrainbench.sandbox.docker import Docker\n"
+        "work = 'umask 077; mkdir d; id -u > d/x; cat /ptb/session/lock'\n"
+        "box, of = Docker(limits=LIMITS), spec(Path(sys.argv[2]), work)\n"
+        "handle = box.start(of); ended(box, of); box.close(of, handle); print((Path(of.workspace) / 'd/x').read_text())"
+    )
+    with tempfile.TemporaryDirectory(dir="/tmp") as name:
+        os.chmod(name, 0o777)
+        words = [
+            "setpriv",
+            "--reuid",
+            "12345",
+            "--regid",
+            "12345",
+            "--groups",
+            str(group),
+            sys.executable,
+            "-c",
+            script,
+        ]
+        answer = subprocess.run(
+            [*words, str(Path(__file__).parents[1]), f"{name}/run"], capture_output=True, text=True, timeout=120
+        )
+        assert answer.returncode == 0, answer.stderr
+        assert int(answer.stdout) not in (0, 12345)
+        assert "Permission denied" in Path(name, "run/session/output.log").read_text()
