@@ -2,8 +2,9 @@
 
     python benchmarks/overhead.py
 
-Runs the tiny cell twice, so that model and base scores are cached in the second, and prints for each run the whole
-process's wall time, the session's, the evaluator processes', and what is left.
+On the tiny cell, after a first run that makes the model: a run that measures the base model too, and one that finds the
+base model's scores in the cache. Prints the whole process's wall time, the session's, that of the evaluators, and what is
+left, which includes starting Python for each of them.
 """
 
 import json
@@ -14,33 +15,37 @@ import time
 from pathlib import Path
 
 WORDS = ["run", "--agent", "base", "--task", "tiny", "--model", "tiny-random", "--protocol", "smoke", "--json"]
+RUNS = (
+    ("base model measured too", ("base", "few_shot", "final")),
+    ("base scores from the cache", ("final",)),
+)
 
 
-def once(folder: Path) -> tuple[float, float, float]:
-    """One run: seconds of wall time, of the session, and of the evaluators."""
+def once(folder: Path, words: list[str]) -> tuple[float, Path]:
+    """One run: its wall time in seconds, and its folder."""
     begin = time.perf_counter()
-    command = [sys.executable, "-m", "posttrainbench.cli", *WORDS, "--cache-dir", str(folder / "cache")]
+    command = [sys.executable, "-m", "posttrainbench.cli", *WORDS, "--cache-dir", str(folder / "cache"), *words]
     answer = subprocess.run(command, cwd=folder, capture_output=True, text=True)
     wall = time.perf_counter() - begin
     if answer.returncode:
         raise SystemExit(answer.stderr)
-    record = json.loads(answer.stdout)
-    evaluators = sum(
-        json.loads(path.read_text())["seconds"]
-        for path in (folder / "runs" / record["run"]).glob("evaluation/*/result.json")
-    )
-    return wall, record["session"]["seconds"], evaluators
+    return wall, folder / "runs" / json.loads(answer.stdout)["run"]
 
 
 def main() -> None:
     """Measure and print."""
     with tempfile.TemporaryDirectory() as name:
-        for title in ("first run (model made, base scored)", "second run (both cached)"):
-            wall, session, evaluators = once(Path(name))
+        once(Path(name), ["--limit", "4"])
+        for title, measured in RUNS:
+            wall, run = once(Path(name), [])
+            session = json.loads((run / "session.json").read_text())["seconds"]
+            evaluators = sum(
+                json.loads((run / "evaluation" / one / "result.json").read_text())["seconds"] for one in measured
+            )
             own = wall - session - evaluators
-            print(f"{title}: wall {wall:.1f} s, session {session:.1f} s, lm-eval {evaluators:.1f} s")
+            print(f"{title}: wall {wall:.1f} s, agent {session:.1f} s, lm-eval {evaluators:.1f} s")
             print(
-                f"  ptb's own: {own:.2f} s, {own / wall:.2f} of the wall time; under 5 s: {'yes' if own < 5 else 'NO'}"
+                f"  ptb's own {own:.2f} s, {own / wall:.2f} of the wall time; under 5 s: {'yes' if own < 5 else 'NO'}"
             )
 
 
