@@ -3,8 +3,8 @@
     python benchmarks/overhead.py
 
 On the tiny cell, after a first run that makes the model: a run that measures the base model too, and one that finds the
-base model's scores in the cache. Prints the whole process's wall time, the session's, that of the evaluators, and what is
-left, which includes starting Python for each of them.
+base model's scores in the cache. Prints the whole process's wall time, the session's, that of the evaluators, and what
+is left, which includes starting Python for each of them.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""The real model on real questions. What the README's demo shows is checked here, and that doing nothing gains nothing."""
+"""The real model on real questions: what the demo shows, and that doing nothing gains nothing."""
 
 import json
 import os

@@ -36,6 +36,7 @@ class Measurement(Value, frozen=True, kw_only=True, tag="measurement", tag_field
     tries: list[Try]
     versions: dict[str, str]
     seconds: float
+    """Wall time of the evaluator's process, its start and end included."""
 
 
 class CheckpointUnusable(Value, frozen=True, kw_only=True, tag="unusable", tag_field="kind"):

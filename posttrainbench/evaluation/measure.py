@@ -171,12 +171,13 @@ def _outcome(ended: JobResult, bench: Path, out: Path, few_shot: int, backend: s
         questions=digest_file(out / "questions.jsonl"),
         bench=digest_folder(bench),
         tries=[*killed, *written.tries],
+        seconds=round(ended.seconds, 3),
     )
 
 
 COPIED = (
     *("task", "version", "split", "metric", "few_shot", "decoding", "chat_template"),
-    *("backend", "device", "dtype", "batch_size", "versions", "seconds"),
+    *("backend", "device", "dtype", "batch_size", "versions"),
 )
 
 

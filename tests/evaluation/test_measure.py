@@ -73,14 +73,8 @@ def test_an_honest_result_becomes_a_measurement(bench: Path, model: Path, tmp_pa
     pretend(bench, "write()")
     found = run(bench, model, tmp_path / "out", few_shot=2)
     assert isinstance(found, Measurement)
-    assert (found.task, found.split, found.n, found.score, found.few_shot, found.seconds) == (
-        "tiny",
-        "dev",
-        24,
-        1,
-        2,
-        1.5,
-    )
+    assert (found.task, found.split, found.n, found.score, found.few_shot) == ("tiny", "dev", 24, 1, 2)
+    assert 0 < found.seconds < 60
     assert found.questions == digest_file(tmp_path / "out" / "questions.jsonl")
     assert measure.read(tmp_path / "out") == found == read_json(tmp_path / "out" / "result.json", measure.Measured)
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["cell.log", "questions.jsonl", "result.json"]
