@@ -268,7 +268,7 @@ def judge(
         case "lost", _, _:
             return "infrastructure", "The session was lost: its supervisor ended without a result. Run it again."
         case "stopped", _, _:
-            return "infrastructure", "The session was stopped by the person who runs it. Run it again."
+            return "infrastructure", "The session was stopped from outside before it was over. Run it again."
         case _, Refused(code="no_checkpoint", reason=reason), _:
             return "no_checkpoint", reason
         case _, Refused(reason=reason), _:

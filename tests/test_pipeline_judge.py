@@ -1,0 +1,68 @@
+"""How a run ends, from what its stages found: our fault before the agent's, the agent's before a score."""
+
+from typing import Any
+
+import pytest
+
+from posttrainbench.agent.result import SessionResult
+from posttrainbench.catalog import Decoding
+from posttrainbench.checkpoint import Frozen, Refused
+from posttrainbench.evaluation import CheckpointUnusable, Measurement, Try
+from posttrainbench.integrity import Audit, Finding, judge
+from posttrainbench.pipeline import judge as judge_run
+
+FROZEN = Frozen(files={}, bytes=1, config="sha256:0", architecture="X", digest="sha256:0", dropped=[])
+ABSENT = Refused(code="no_checkpoint", reason="There is none.")
+INVALID = Refused(code="invalid_checkpoint", reason="It is a pickle.")
+UNUSABLE = CheckpointUnusable(reason="It has no weights.")
+MEASURED = Measurement(
+    task="t",
+    version=1,
+    split="test",
+    metric="m",
+    few_shot=0,
+    n=1,
+    score=1.0,
+    questions="sha256:0",
+    bench="sha256:0",
+    decoding=Decoding(max_tokens=1),
+    chat_template=False,
+    backend="hf",
+    device="cpu",
+    dtype="float32",
+    batch_size=1,
+    tries=[Try(batch_size=1, outcome="done")],
+    versions={},
+    seconds=1.0,
+)
+
+
+def audit(severity: Any = "none") -> Audit:
+    status: Any = "pass" if severity == "none" else "flag"
+    findings = [Finding(check="lineage", status=status, severity=severity, detail="Other weights.")]
+    return Audit(findings=findings, verdict=judge(findings))
+
+
+@pytest.mark.parametrize(
+    ("reason", "frozen", "severity", "final", "outcome", "word"),
+    [
+        ("exited", FROZEN, "none", MEASURED, "scored", "scored"),
+        ("deadline", FROZEN, "none", MEASURED, "scored", "scored"),
+        ("failed_to_start", ABSENT, "none", None, "no_checkpoint", "There is none."),
+        ("exited", INVALID, "none", None, "invalid_checkpoint", "pickle"),
+        ("exited", FROZEN, "none", UNUSABLE, "invalid_checkpoint", "no weights"),
+        ("exited", FROZEN, "suspect", MEASURED, "scored", "scored"),
+        ("exited", FROZEN, "disqualify", None, "disqualified", "Other weights."),
+        # A measurement that lies there by an earlier try does not undo a disqualification.
+        ("exited", FROZEN, "disqualify", MEASURED, "disqualified", "Other weights."),
+        ("lost", None, "none", None, "infrastructure", "lost"),
+        ("stopped", None, "none", None, "infrastructure", "stopped"),
+        # What lay there by chance when our side broke is no result of the agent's.
+        ("lost", FROZEN, "none", MEASURED, "infrastructure", "lost"),
+        ("exited", FROZEN, "none", None, "infrastructure", "not scored"),
+    ],
+)
+def test_outcomes(reason: Any, frozen: Any, severity: str, final: Any, outcome: str, word: str) -> None:
+    found, said = judge_run(SessionResult(reason=reason, seconds=1.0), frozen, audit(severity), final)
+    assert found == outcome
+    assert word in said
