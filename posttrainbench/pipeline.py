@@ -19,7 +19,7 @@ from typing import Literal
 import msgspec
 
 from posttrainbench import checkpoint, integrity, record, scores
-from posttrainbench.agent import session, workspace
+from posttrainbench.agent import incidents, session, workspace
 from posttrainbench.agent.result import SessionResult, read_result, read_telemetry, tail
 from posttrainbench.board import report
 from posttrainbench.checkpoint import Frozen, Refused
@@ -287,6 +287,7 @@ def _incidents(run: Run, result: SessionResult) -> list[Incident]:
     spec = session.stored(run.folder)
     told = run.sandbox.incidents(spec, handle(run.folder, run.sandbox)) if spec else []
     found = [Incident(kind=kind, detail=detail) for kind, detail in told]
+    found += [Incident(kind=kind, detail=detail) for kind, detail in incidents.incidents(run.folder.session)]
     if result.reason == "lost":
         found.append(Incident(kind="session_lost", detail=result.detail))
     if result.reason == "stopped" and (run.folder.session / "stop").exists():

@@ -47,6 +47,7 @@ class Incident(Value, frozen=True, kw_only=True):
         "resumed",
         "stopped",
         "disk_full",
+        "stall",
         "output_truncated",
         "processes_killed",
         "out_of_memory",
