@@ -118,6 +118,8 @@ def hold_session(run: Run) -> None:
     elif not folder.path.joinpath("session.json").exists():
         journal.note("session", adopted="yes")
         run.reporter.say("The session was already started; watching it again.")
+    if "terminal" in run.plan.agent.needs:
+        run.reporter.say(f"A person is waited for: `ptb attach {run.plan.run}` in another terminal opens the shell.")
     with following(run.reporter.status, lambda: _glimpse(run)):
         _watch(run, spec, known)
     state = run.sandbox.state(spec, known)

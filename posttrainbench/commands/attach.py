@@ -1,13 +1,17 @@
-"""Watch a run's session again: its output as it comes, then how it ended.
+"""Watch a run's session again: its output as it comes, then how it ended. With agent human: sit at its shell.
 
-It only looks: an interrupt leaves the session as it is, and `ptb resume` is what carries the run on.
+An agent is only looked at: an interrupt leaves the session as it is, and `ptb resume` is what carries the run on. At
+the shell of a person's session, ctrl-] leaves it running.
 """
 
 import argparse
 import sys
 
+from posttrainbench.agent import terminal
 from posttrainbench.agent.result import read_result
 from posttrainbench.commands import logs, options
+from posttrainbench.plan import Plan
+from posttrainbench.strict import read_json
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -20,7 +24,15 @@ def main(args: argparse.Namespace) -> int:
     """Watch until the end."""
     folder = options.find_run(args.run, options.load(args).runs)
     try:
-        logs.follow(folder, wait=True)
+        if "terminal" in read_json(folder.plan, Plan).agent.needs and terminal.at_terminal():
+            if terminal.sit(folder.home, sys.stdin.fileno(), sys.stdout.fileno()) == "detached":
+                print(f"\nDetached; the session of {folder.run} goes on.", file=sys.stderr)
+                return 0
+            # The shell is gone; its session ends a moment later.
+            for _ in logs.moments(folder):
+                pass
+        else:
+            logs.follow(folder, wait=True)
     except KeyboardInterrupt:
         print(f"\nDetached; the session of {folder.run} goes on.", file=sys.stderr)
         return 0

@@ -3,6 +3,7 @@
 import argparse
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 from posttrainbench import pipeline
@@ -33,19 +34,24 @@ def main(args: argparse.Namespace) -> int:
 
 def follow(folder: RunFolder, wait: bool) -> None:
     """Print the output so far; with `wait`, until the session has ended."""
+    offset = 0
+    for _ in moments(folder):
+        offset = _print_from(folder.session / "output.log", offset)
+        if not wait:
+            return
+
+
+def moments(folder: RunFolder) -> Iterator[None]:
+    """A moment every so often while the session runs, and one after it has ended."""
     plan = read_json(folder.plan, Plan)
     sandbox = kinds.open_sandbox(plan.sandbox, plan.images)
     spec, handle = session.stored(folder), pipeline.handle(folder, sandbox)
     if spec is None:
         raise UsageError(f"The session of {plan.run} has not begun. `ptb show {plan.run}` says where the run stands.")
-    offset = 0
-    while True:
-        # Asked first: what is written between the question and the reading is printed too.
-        running = sandbox.state(spec, handle) == "running"
-        offset = _print_from(folder.session / "output.log", offset)
-        if not wait or not running:
-            return
+    while sandbox.state(spec, handle) == "running":
+        yield
         time.sleep(0.2)
+    yield
 
 
 def _print_from(path: Path, offset: int) -> int:

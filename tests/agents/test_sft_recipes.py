@@ -3,7 +3,6 @@
 import importlib
 import itertools
 import json
-import os
 import re
 import sys
 from collections.abc import Iterator
@@ -11,8 +10,8 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import platformdirs
 import pytest
+from benching import splits
 
 from posttrainbench.catalog import bundled
 
@@ -61,15 +60,13 @@ def test_a_request_says_all_that_its_call_holds(sft: SimpleNamespace) -> None:
 
 
 def test_no_question_of_bfcl_is_made_up(sft: SimpleNamespace) -> None:
-    cache = Path(os.environ.get("PTB_CACHE") or platformdirs.user_cache_dir("ptb"))
-    files = sorted(cache.glob("wheels/bfcl-eval-*/bfcl_eval/data/BFCL_v4_*.json"))
-    if not files:
-        pytest.skip("BFCL's questions are not in ptb's cache; `ptb run --task bfcl` puts them there")
+    rows = [row for split in splits("bfcl").values() for row in split]
+    assert len(rows) == 400
 
     def plain(text: str) -> str:
         return re.sub(r"[^a-z0-9]+", " ", text.lower()).strip()
 
-    text = plain("\n".join(path.read_text(encoding="utf-8") for path in files))
+    text = plain("\n".join(f"{row['question']}\n{row['function']}" for row in rows))
     functions = {name for topic in sft.topics.TOPICS for name in topic.names}
     assert [name for name in sorted(functions) if f" name {plain(name)} description" in f" {text} "] == []
     for request in itertools.islice(sft.calls.requests(0), 2000):
