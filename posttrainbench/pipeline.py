@@ -23,13 +23,13 @@ from posttrainbench.agent import incidents, session, workspace
 from posttrainbench.agent.result import SessionResult, read_result, read_telemetry, tail
 from posttrainbench.board import report
 from posttrainbench.checkpoint import Frozen, Refused
-from posttrainbench.errors import MissingError, StorageError
+from posttrainbench.errors import DigestError, MissingError, StorageError
 from posttrainbench.evaluation import CheckpointUnusable, Measurement, baseline, bench, measure
 from posttrainbench.folder import RunFolder
 from posttrainbench.inputs import data, families, model
 from posttrainbench.integrity import Audit
 from posttrainbench.journal import Journal, exclusively, now
-from posttrainbench.plan import Plan
+from posttrainbench.plan import Plan, code_digest
 from posttrainbench.record import Incident, Outcome, Prepared, Record, Times
 from posttrainbench.reporter import Reporter, following
 from posttrainbench.sandbox import Handle, Sandbox, SessionSpec
@@ -163,15 +163,19 @@ def audit(run: Run) -> None:
 
 def evaluate(run: Run) -> None:
     """Score base, few-shot base and checkpoint on the sealed test split, each in a fresh process of its own."""
-    frozen = _frozen(run)
-    if not isinstance(frozen, Frozen) or _audit(run).verdict == "disqualified":
-        return
-    score_checkpoint(run, run.folder.checkpoint, run.folder.evaluation)
+    if isinstance(_frozen(run), Frozen) and _audit(run).verdict != "disqualified":
+        score_checkpoint(run, run.folder.evaluation)
 
 
-def score_checkpoint(run: Run, weights: Path, out: Path) -> None:
-    """Measure the base model (cached) and the weights on the test split; writes a folder for each below `out`."""
-    prepared = _prepared(run)
+def score_checkpoint(run: Run, out: Path) -> None:
+    """Measure the base model (cached) and the frozen checkpoint on the test split; writes a folder for each below
+    `out`. Raises DigestError where the checkpoint is not as it was frozen."""
+    prepared, frozen = _prepared(run), _frozen(run)
+    if not isinstance(frozen, Frozen) or manifest(run.folder.checkpoint) != frozen.files:
+        raise DigestError(
+            f"{run.folder.checkpoint} is not what {run.folder.freeze.name} says was frozen. Somebody changed it, so it "
+            "can no longer be scored; run it again."
+        )
     base = Path(prepared.model_folder)
     _lay(run, _splits(run), "test", run.folder.sealed, base)
     try:
@@ -197,7 +201,7 @@ def score_checkpoint(run: Run, weights: Path, out: Path) -> None:
             measure.measure(
                 run.sandbox,
                 bench=run.folder.sealed,
-                model=weights,
+                model=run.folder.checkpoint,
                 out=out / "final",
                 backend=run.plan.backend,
                 gpus=run.plan.protocol.gpus,
@@ -302,6 +306,8 @@ def _incidents(run: Run, result: SessionResult) -> list[Incident]:
         found.append(
             Incident(kind="processes_killed", detail=f"{result.killed} processes outlived the agent's command")
         )
+    if run.plan.code != code_digest() or run.plan.task_digest != digest_folder(Path(run.plan.task_folder)):
+        found.append(Incident(kind="upgraded", detail="ptb or the task changed between the plan and the seal"))
     if any("adopted" in note for note in run.journal.notes("session")):
         found.append(Incident(kind="resumed", detail="ptb died during the session and took it up again"))
     return found

@@ -45,6 +45,7 @@ class Incident(Value, frozen=True, kw_only=True):
     kind: Literal[
         "session_lost",
         "resumed",
+        "upgraded",
         "stopped",
         "disk_full",
         "stall",

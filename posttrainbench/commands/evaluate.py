@@ -58,7 +58,7 @@ def _again(args: argparse.Namespace, settings: Settings, reporter: Reporter) -> 
     with tempfile.TemporaryDirectory(dir=folder.path, prefix="again-") as temporary:
         out = Path(temporary)
         with exclusively(folder.lock), reporter.stage("evaluate", "once more"):
-            pipeline.score_checkpoint(run, folder.checkpoint, out)
+            pipeline.score_checkpoint(run, out)
         if folder.record.exists() and not args.json:
             first = record.read(folder.record).final
             print(f"first measurement: {_sentence(first)}" if first else "first measurement: none")

@@ -73,3 +73,15 @@ def test_runs_are_listed_and_shown_unfinished_and_damaged(scored: tuple[dict[str
     shown = ptb("show", "unfinished", cwd=tmp_path)
     assert "unfinished" in shown.stdout
     assert "ptb resume" in shown.stdout
+
+
+def test_a_checkpoint_that_was_changed_after_it_was_frozen_is_not_scored(tmp_path: Path) -> None:
+    record = run("--agent", "base", "--limit", "4", cwd=tmp_path)
+    weights = folder(record, tmp_path) / "checkpoint" / "model.safetensors"
+    content = bytearray(weights.read_bytes())
+    content[-1] ^= 1
+    weights.write_bytes(content)
+    answer = ptb("evaluate", "last", cwd=tmp_path)
+    assert answer.returncode == 7
+    assert "frozen" in answer.stderr
+    assert "Traceback" not in answer.stderr
