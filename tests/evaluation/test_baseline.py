@@ -11,7 +11,7 @@ from posttrainbench.evaluation import Measurement, baseline, measure
 from posttrainbench.sandbox.local import Local
 
 # Each call of the evaluator tells another time, so a measurement that comes back unchanged was not taken again.
-TIMED = "result['seconds'] = __import__('time').time_ns() % 10**12 / 1000\nwrite()"
+TIMED = "result['versions'] = {'measured at': str(__import__('time').time_ns())}\nwrite()"
 
 
 @pytest.fixture
@@ -49,7 +49,7 @@ def test_every_caller_gets_the_questions_too(bench: Path, tmp_path: Path) -> Non
 def test_another_model_number_of_examples_or_backend_is_another_baseline(
     bench: Path, tmp_path: Path, changes: dict[str, Any]
 ) -> None:
-    assert base(bench, tmp_path, "a").seconds != base(bench, tmp_path, "b", **changes).seconds
+    assert base(bench, tmp_path, "a").versions != base(bench, tmp_path, "b", **changes).versions
 
 
 @pytest.mark.parametrize("name", ["scorer.py", "shots.jsonl", "bench.json", "cell.py", "new.txt"])
@@ -57,14 +57,14 @@ def test_any_change_of_the_bench_is_another_baseline(bench: Path, tmp_path: Path
     first = base(bench, tmp_path, "a")
     with (bench / name).open("a") as file:
         file.write("\n")
-    assert base(bench, tmp_path, "b").seconds != first.seconds
+    assert base(bench, tmp_path, "b").versions != first.versions
 
 
 def test_a_damaged_one_is_measured_again(bench: Path, tmp_path: Path) -> None:
     first = base(bench, tmp_path, "a")
     (kept,) = (tmp_path / "cache" / "baselines").glob("*/questions.jsonl")
     kept.write_text("{}\n")
-    assert base(bench, tmp_path, "b").seconds != first.seconds
+    assert base(bench, tmp_path, "b").versions != first.versions
     assert len(measure.outcomes(tmp_path / "b")) == 24
 
 
@@ -90,4 +90,4 @@ def test_what_a_killed_one_left_does_not_stand_in_the_way(bench: Path, tmp_path:
     (kept,) = (tmp_path / "cache" / "baselines").glob("*/result.json")
     shutil.copytree(kept.parent, kept.parent.with_name(".unfinished-1"))
     kept.unlink()
-    assert base(bench, tmp_path, "b").seconds != first.seconds
+    assert base(bench, tmp_path, "b").versions != first.versions
