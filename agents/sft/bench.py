@@ -36,7 +36,8 @@ class Bench:
         path = self.folder / f"{name}.jsonl"
         if not path.exists():
             return []
-        return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line]
+        # Not splitlines(): real questions hold separators such as U+2028, which end no line of JSON.
+        return [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n") if line]
 
 
 def _read_yaml(folder: Path) -> dict[str, Any]:

@@ -87,6 +87,13 @@ def test_a_row_keeps_the_task_s_own_form(sft: SimpleNamespace, tmp_path: Path, a
     assert target == sft.recipes.written(request)
 
 
+def test_a_question_with_a_line_separator_is_one_row(sft: SimpleNamespace, tmp_path: Path) -> None:
+    row = {"id": "a", "question": "One\u2028two\x85three?", "function": "f", "answer": "x"}
+    folder = make_bench(tmp_path / "bench", "other", [])
+    (folder / "train.jsonl").write_text(json.dumps(row, ensure_ascii=False) + "\n", encoding="utf-8")
+    assert sft.bench.Bench(folder).rows("train") == [row]
+
+
 def test_a_task_with_a_training_split_is_learnt_from_it(sft: SimpleNamespace, tmp_path: Path) -> None:
     row = {"id": "a", "question": "Q?", "function": "f", "answer": "x"}
     bench = sft.bench.Bench(make_bench(tmp_path / "bench", "other", [], train=[row]))
