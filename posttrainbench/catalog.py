@@ -27,17 +27,57 @@ class Named(Value, frozen=True, kw_only=True):
     title: str = ""
 
 
+Dialect = Literal["anthropic", "openai", "gemini"]
+"""Whose interface: Anthropic Messages; OpenAI Responses and Chat Completions; Gemini generateContent."""
+
+
+class Api(Value, frozen=True, kw_only=True):
+    """The model interface that an agent speaks. The gateway holds the key; the agent gets a secret of the run's own."""
+
+    dialect: Dialect
+    model: str
+    """The model that the run is about, as the provider names it."""
+    also: list[str] = []
+    """Patterns (fnmatch) of other names under which the agent's CLI asks for that same model."""
+    background: list[str] = []
+    """Patterns of small models that the CLI uses by itself, for titles and the like: allowed, and counted apart."""
+
+
+class Npm(Value, frozen=True, kw_only=True):
+    """A program of the npm registry. Every package that it needs is pinned, with an integrity hash, by the
+    `package-lock.json` in the agent's folder."""
+
+    package: str
+    version: str
+    program: str
+    """Its executable, relative to the folder that it is installed in: `node_modules/.bin/claude`."""
+
+
+class Pattern(Value, frozen=True, kw_only=True):
+    """What a line of the agent's output says went wrong."""
+
+    regex: str
+    cause: Literal["auth", "rate_limit", "usage_limit", "overloaded", "context_exceeded", "refused"]
+
+
 class Variant(Value, frozen=True, kw_only=True):
     """What one variant of an agent changes."""
 
     title: str = ""
     env: dict[str, str] = {}
     arguments: list[str] = []
+    model: str = ""
+    """Replaces `api.model`."""
+    api: Api | None = None
+    """Replaces `api` as a whole."""
 
 
 class Agent(Named, frozen=True, kw_only=True):
-    """`agents/<name>/agent.toml`. In commands, `{python}`, `{agent}` (its folder), `{model}` (the base model's folder),
-    `{workspace}`, `{bench}`, `{prompt_file}` and `{prompt}` are replaced."""
+    """`agents/<name>/agent.toml`. Replaced in commands and in values of `env`: `{python}`, `{agent}` (its folder),
+    `{model}` (the base model's folder), `{workspace}`, `{bench}`, `{home}`, `{prompt_file}`, `{prompt}`; for an agent
+    with an `api` also `{gateway}` (where it answers, `http://127.0.0.1:8787`), `{secret}` and `{api_model}`; for one
+    with an `install` also `{program}` (its executable) and `{installed}` (the folder it is installed in). What lies in
+    `home/` beside the file is laid into the agent's home folder."""
 
     version: str
     description: str
@@ -48,7 +88,11 @@ class Agent(Named, frozen=True, kw_only=True):
     needs: list[Literal["command", "local", "terminal"]] = []
     """`command`: a command line must follow `--`; `local`: runs in an environment with the `local` extra; `terminal`:
     a person sits at it."""
-    transcript: Literal["none", "text"] = "text"
+    transcript: Literal["none", "text", "claude", "codex", "gemini", "opencode", "qwen", "mini"] = "text"
+    """The format of what it prints."""
+    api: Api | None = None
+    install: Npm | None = None
+    errors: list[Pattern] = []
     variants: dict[str, Variant] = {}
 
 
