@@ -53,7 +53,6 @@ def spec(plan: Plan, folder: RunFolder, model: Path, sandbox_python: str) -> Ses
         max_output_bytes=int(plan.protocol.max_output_mb * 1e6),
         early_stop_times=early.times if early.policy == "continue" else 0,
         early_stop_seconds_left=early.minutes_left * 60,
-        network=plan.protocol.network,
         gpus=plan.protocol.gpus,
     )
 
