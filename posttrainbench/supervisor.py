@@ -385,7 +385,13 @@ class Session:
 
     def read_status(self, status: int, seconds: float = 0) -> str:
         """What bubblewrap reported: its child's pid, which is the namespace's first process, and the exit code."""
-        report = os.read(status, 65536).decode() if select.select([status], [], [], seconds)[0] else ""
+        report, until = "", time.monotonic() + seconds
+        # It writes its first line in pieces.
+        while "\n" not in report and select.select([status], [], [], max(0.0, until - time.monotonic()))[0]:
+            piece = os.read(status, 65536).decode()
+            if not piece:
+                break
+            report += piece
         with contextlib.suppress(OSError):
             self.wrapper_pids = {self.main.pid if self.main else 0, self.wrapped_pid(report)}
         return report

@@ -165,12 +165,10 @@ def inside(spec: SessionSpec, gpus: list[str], pretended: bool) -> dict[str, Any
 
 
 def moved(word: str, spec: SessionSpec) -> str:
-    """A word that is one of the spec's folders, or lies in one, as the container has it."""
-    for key in sorted(filter(lambda key: getattr(spec, key), INSIDE), key=lambda key: -len(getattr(spec, key))):
-        folder = getattr(spec, key)
-        if word == folder or word.startswith(folder + "/"):
-            return INSIDE[key] + word[len(folder) :]
-    return word
+    """A word with each path that is one of the spec's folders, or lies in one, as the container has it."""
+    folders = {getattr(spec, key): to for key, to in INSIDE.items() if getattr(spec, key)}
+    longest_first = "|".join(re.escape(folder) for folder in sorted(folders, key=len, reverse=True))
+    return re.sub(rf"(?<![\w.-])(?:{longest_first})(?![\w.-])", lambda match: folders[match[0]], word)
 
 
 def job(spec: JobSpec, image: str, limits: Limits, gpus: list[str], pretended: bool, run: str, user: int) -> Settings:
