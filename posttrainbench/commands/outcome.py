@@ -70,8 +70,3 @@ def notes(record: Record, folder: RunFolder) -> list[str]:
     lines += [f"incident: {one.kind}: {one.detail}" for one in record.incidents]
     lines += [f"record    {folder.record}", f"report    {folder.report}"]
     return lines
-
-
-def plain(text: str) -> str:
-    """Foreign text without what a terminal would obey: control characters become spaces."""
-    return "".join(char if char.isprintable() else " " for char in text)

@@ -8,6 +8,7 @@ from posttrainbench.commands import options, outcome
 from posttrainbench.journal import Journal
 from posttrainbench.plan import Plan
 from posttrainbench.strict import read_json, to_json
+from posttrainbench.transcript.live import plain
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -33,6 +34,6 @@ def main(args: argparse.Namespace) -> int:
             detail = event.detail.get("error", "")
             print(f"  {event.at}  {event.stage:<9} {event.event}" + (f": {detail}" if detail else ""))
     for line in tail(folder.session / "output.log", 2000).splitlines()[-5:]:
-        print(f"  | {outcome.plain(line)}")
+        print(f"  | {plain(line)}")
     print(f"`ptb resume {plan.run}` goes on with it.")
     return 0
