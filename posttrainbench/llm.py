@@ -1,1 +1,0 @@
-"""The one place that talks to the model providers' SDKs."""
