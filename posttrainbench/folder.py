@@ -17,7 +17,8 @@ class RunFolder:
     session/         supervisor's files: spec, lock, log, telemetry, result
     installed/       the agent's program, where it is ours to lay out; others lie in the cache
     gateway/         the gateway's files: what it was told, ledger, bodies; its sockets/ alone is shown to the agent
-    trajectory.json  what the agent did, step by step (ATIF)
+    trajectory.json  what the agent did, step by step (ATIF); transcript.json: that in numbers; transcript/native/: the
+                     session files of the agent's own program
     checkpoint/      the frozen final_model/ and its manifest
     sealed/          the test split, laid out for the evaluator alone; never mounted for the agent
     evaluation/      what the evaluator wrote: result.json, questions.jsonl
@@ -77,6 +78,10 @@ class RunFolder:
     @property
     def trajectory(self) -> Path:
         return self.path / "trajectory.json"
+
+    @property
+    def transcript(self) -> Path:
+        return self.path / "transcript.json"
 
     @property
     def checkpoint(self) -> Path:

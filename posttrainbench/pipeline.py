@@ -9,6 +9,7 @@ survives the death of the program that started it. This module is the only one t
 
 import contextlib
 import functools
+import os
 import shutil
 import time
 from collections.abc import Callable
@@ -18,15 +19,17 @@ from typing import Literal
 
 import msgspec
 
-from posttrainbench import checkpoint, integrity, record, scores
-from posttrainbench.agent import incidents, session, workspace
+from posttrainbench import checkpoint, integrity, record, scores, transcript
+from posttrainbench.agent import access, incidents, prompt, session, workspace
 from posttrainbench.agent.result import SessionResult, read_result, read_telemetry, tail
 from posttrainbench.board import report
 from posttrainbench.checkpoint import Frozen, Refused
 from posttrainbench.errors import DigestError, MissingError, StorageError
 from posttrainbench.evaluation import CheckpointUnusable, Measurement, baseline, bench, measure
 from posttrainbench.folder import RunFolder
-from posttrainbench.inputs import data, families, model
+from posttrainbench.gateway import GatewaySpec, ledger, process
+from posttrainbench.gateway.ledger import Usage
+from posttrainbench.inputs import clis, data, families, model
 from posttrainbench.integrity import Audit
 from posttrainbench.journal import Journal, exclusively, now
 from posttrainbench.plan import Plan, code_digest
@@ -44,6 +47,8 @@ from posttrainbench.strict import (
     write_json,
 )
 
+GATEWAY_SECONDS = 2.0
+"""How often it is looked whether a run's gateway answers."""
 PROGRESS = ("loading ", "scored ", "out of memory;")
 """How the evaluator's lines of progress begin; between them stand warnings of libraries."""
 
@@ -94,7 +99,10 @@ def prepare(run: Run) -> None:
             shutil.rmtree(path)
     _lay(run, splits, "dev", folder.bench, base.folder)
     protected = workspace.prepare(plan, folder, base.folder)
+    installed, installed_digest = _install(run)
     prepared = Prepared(
+        installed=installed,
+        installed_digest=installed_digest,
         model_folder=str(base.folder),
         model_digest=base.digest,
         model_revision=base.revision,
@@ -108,10 +116,13 @@ def prepare(run: Run) -> None:
 
 def hold_session(run: Run) -> None:
     """Start the agent in a detached sandbox, or find the one that was started, and watch it until it ends."""
-    folder, journal = run.folder, run.journal
-    spec = session.spec(run.plan, folder, Path(_prepared(run).model_folder), run.sandbox.python())
+    folder, journal, prepared = run.folder, run.journal, _prepared(run)
+    gateway = access.spec(run.plan, folder, run.cache, os.environ)
+    program = Path(prepared.installed) if prepared.installed else None
+    spec = session.spec(run.plan, folder, Path(prepared.model_folder), run.sandbox.python(), gateway, program)
     known = handle(folder, run.sandbox)
     if run.sandbox.state(spec, known) == "absent":
+        _keep_gateway(run, gateway)
         journal.note("session", starting="yes")
         known = run.sandbox.start(spec)
         journal.note("session", **known.data)
@@ -121,24 +132,57 @@ def hold_session(run: Run) -> None:
     if "terminal" in run.plan.agent.needs:
         run.reporter.say(f"A person is waited for: `ptb attach {run.plan.run}` in another terminal opens the shell.")
     with following(run.reporter.status, lambda: _glimpse(run)):
-        _watch(run, spec, known)
+        _watch(run, spec, known, gateway)
     state = run.sandbox.state(spec, known)
     run.sandbox.close(spec, known)
+    if gateway:
+        process.stop(folder.gateway)
     if state == "ended":
         result = read_result(folder.session)
     else:
         seconds = max((sample.t for sample in read_telemetry(folder.session)), default=0.0)
         result = SessionResult(reason="lost", seconds=seconds, detail="the supervisor is gone and left no result")
+    write_json(folder.transcript, _write_transcript(run, result, gateway is not None))
     write_json(folder.path / "session.json", result)
 
 
-def _watch(run: Run, spec: SessionSpec, handle: Handle | None) -> None:
-    """Wait for the session's end. The supervisor keeps the deadline; if it fails to, ptb ends the session itself."""
-    last = time.monotonic() + spec.seconds + 4 * spec.grace_seconds + 60
+def _watch(run: Run, spec: SessionSpec, handle: Handle | None, gateway: GatewaySpec | None) -> None:
+    """Wait for the session's end, and see to it that its gateway lives. The supervisor keeps the deadline; if it fails
+    to, ptb ends the session itself."""
+    look, last = time.monotonic(), time.monotonic() + spec.seconds + 4 * spec.grace_seconds + 60
     while run.sandbox.state(spec, handle) == "running":
         if time.monotonic() > last:
             run.sandbox.stop(spec, handle, "the supervisor did not end the session at its deadline")
+        if time.monotonic() > look:
+            _keep_gateway(run, gateway)
+            look = time.monotonic() + GATEWAY_SECONDS
         time.sleep(0.2)
+
+
+def _keep_gateway(run: Run, told: GatewaySpec | None) -> None:
+    """Start the run's gateway if it has one that does not answer: the first time, or because something ended it."""
+    if told is None or process.alive(run.folder.gateway):
+        return
+    key = access.credential(run.plan, os.environ)
+    if not (run.folder.gateway / "gateway.json").exists():
+        process.start(run.folder.gateway, told, key)
+    elif process.ensure(run.folder.gateway, key):
+        run.journal.note("gateway", started="again")
+
+
+def _write_transcript(run: Run, result: SessionResult, metered: bool) -> transcript.Summary:
+    """What the agent did, from its own output, beside what the gateway counted."""
+    plan, folder = run.plan, run.folder
+    return transcript.write(
+        folder,
+        plan,
+        model=plan.agent.api.model if plan.agent.api else "",
+        patterns=plan.agent.errors,
+        ledger=ledger.lines(folder.gateway / "ledger.jsonl") if metered else None,
+        turns=[turn.start for turn in result.turns],
+        samples=read_telemetry(folder.session),
+        prompt=prompt.render(plan, folder.bench),
+    )
 
 
 def freeze(run: Run) -> None:
@@ -238,7 +282,9 @@ def _compose(run: Run) -> Record:
             final=measure.outcomes(folder.evaluation / "final"),
             seed=run.plan.seed,
         )
-    outcome, reason = judge(result, frozen, verdict, final)
+    summary = read_json(folder.transcript, transcript.Summary)
+    usage = process.usage(folder.gateway) if access.needed(run.plan) else None
+    outcome, reason = judge(result, frozen, verdict, final, usage if run.plan.agent.api else None)
     events = run.journal.events()
     return Record(
         run=run.plan.run,
@@ -253,7 +299,9 @@ def _compose(run: Run) -> Record:
         few_shot=few_shot,
         final=final,
         scores=computed,
-        incidents=_incidents(run, result),
+        usage=usage,
+        transcript=summary,
+        incidents=_incidents(run, result, usage, summary),
         artefacts=_artefacts(folder),
         times=Times(
             created=run.plan.created,
@@ -268,8 +316,13 @@ def judge(
     frozen: Frozen | Refused | None,
     verdict: Audit,
     final: Measurement | CheckpointUnusable | None,
+    usage: Usage | None = None,
 ) -> tuple[Outcome, str]:
-    """How the run ended, and why, from what its stages found."""
+    """How the run ended, and why, from what its stages found. `usage`: of an agent that calls a model."""
+    unanswered = usage is not None and not usage.answered and "budget" not in usage.causes
+    if usage is not None and unanswered and result.reason not in ("lost", "stopped"):
+        causes = ", ".join(f"{count} × {cause}" for cause, count in usage.causes.items()) or "it never asked"
+        return "infrastructure", f"No model ever answered the agent ({causes}). Mend that and run it again."
     match result.reason, frozen, final:
         case "lost", _, _:
             return "infrastructure", "The session was lost: its supervisor ended without a result. Run it again."
@@ -289,7 +342,7 @@ def judge(
             return "infrastructure", "The checkpoint was not scored. Run `ptb resume` or run it again."
 
 
-def _incidents(run: Run, result: SessionResult) -> list[Incident]:
+def _incidents(run: Run, result: SessionResult, usage: Usage | None, summary: transcript.Summary) -> list[Incident]:
     spec = session.stored(run.folder)
     told = run.sandbox.incidents(spec, handle(run.folder, run.sandbox)) if spec else []
     found = [Incident(kind=kind, detail=detail) for kind, detail in told]
@@ -310,17 +363,46 @@ def _incidents(run: Run, result: SessionResult) -> list[Incident]:
         found.append(Incident(kind="upgraded", detail="ptb or the task changed between the plan and the seal"))
     if any("adopted" in note for note in run.journal.notes("session")):
         found.append(Incident(kind="resumed", detail="ptb died during the session and took it up again"))
+    again = sum(note.get("started") == "again" for note in run.journal.notes("gateway"))
+    if again:
+        found.append(Incident(kind="gateway_restarted", detail=f"{again} times"))
+    if usage and usage.throttled_seconds >= 1:
+        found.append(
+            Incident(kind="throttled", detail=f"the provider kept the agent waiting {usage.throttled_seconds:.0f} s")
+        )
+    if usage and usage.causes.get("budget"):
+        found.append(Incident(kind="budget_spent", detail=f"{usage.causes['budget']} requests were refused"))
+    found += [
+        Incident(
+            kind="usage_disagrees",
+            detail=f"{one.what}: the agent's program says {one.reported:g}, the gateway counted {one.ledger:g}",
+        )
+        for one in summary.disagreements
+    ]
     return found
 
 
 def _artefacts(folder: RunFolder) -> dict[str, str]:
     """Files that back the record; the weights are named by their own manifest in `freeze`."""
-    names = ["plan.json", "prepared.json", "session.json", "freeze.json", "audit.json"]
+    names = ["plan.json", "prepared.json", "session.json", "freeze.json", "audit.json", "trajectory.json"]
+    names += [f"gateway/{name}.jsonl" for name in ("ledger", "hub", "packages", "egress")]
     names += [f"session/{name}" for name in ("output.log", "output.index", "telemetry.jsonl", "result.json")]
     found = {name: digest_file(folder.path / name) for name in names if (folder.path / name).is_file()}
     if folder.evaluation.is_dir():
         found |= {f"evaluation/{name}": value for name, value in manifest(folder.evaluation).items()}
     return found
+
+
+def _install(run: Run) -> tuple[str, str]:
+    """Folder and digest of the agent's program, if it brings one: from the npm registry, or of ours, laid out for it."""
+    plan = run.plan
+    if plan.agent.install:
+        found = clis.obtain(Path(plan.agent.folder), plan.agent.install, run.cache, run.reporter.status)
+        return str(found.folder), found.digest
+    if "sdks" in plan.agent.needs:
+        workspace.lay_llm(run.folder.installed)
+        return str(run.folder.installed), digest_folder(run.folder.installed)
+    return "", ""
 
 
 def _check_room(plan: Plan, folder: RunFolder) -> None:

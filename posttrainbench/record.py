@@ -13,10 +13,12 @@ from posttrainbench.agent.result import SessionResult
 from posttrainbench.checkpoint import Frozen, Refused
 from posttrainbench.errors import DigestError
 from posttrainbench.evaluation import CheckpointUnusable, Measurement
+from posttrainbench.gateway.ledger import Usage
 from posttrainbench.integrity import Audit
 from posttrainbench.plan import Plan
 from posttrainbench.scores import Scores
 from posttrainbench.strict import Value, digest_file, digest_value, read_json, write_json
+from posttrainbench.transcript import Summary
 
 FORMAT = 1
 
@@ -37,6 +39,9 @@ class Prepared(Value, frozen=True, kw_only=True):
     """Digest of each file that the agent was told not to change."""
     isolation: list[str]
     """What the sandbox did not isolate."""
+    installed: str = ""
+    """Where the agent's program lies; empty if it brings none."""
+    installed_digest: str = ""
 
 
 class Incident(Value, frozen=True, kw_only=True):
@@ -54,6 +59,10 @@ class Incident(Value, frozen=True, kw_only=True):
         "out_of_memory",
         "supervisor_lost",
         "engine_stopped",
+        "gateway_restarted",
+        "throttled",
+        "budget_spent",
+        "usage_disagrees",
     ]
     detail: str
 
@@ -83,6 +92,10 @@ class Record(Value, frozen=True, kw_only=True):
     few_shot: Measurement | None
     final: Measurement | CheckpointUnusable | None
     scores: Scores | None
+    usage: Usage | None = None
+    """What the agent used of its model, as the gateway counted it."""
+    transcript: Summary | None = None
+    """What trajectory.json holds, in numbers."""
     incidents: list[Incident]
     artefacts: dict[str, str]
     """Digest of each file that backs this record, by its path in the run's folder."""

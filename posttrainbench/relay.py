@@ -46,7 +46,12 @@ def connected(path: str) -> socket.socket:
     while True:
         out = socket.socket(socket.AF_UNIX)
         try:
-            out.connect(path)
+            # Through a descriptor: the path of a socket may hold a hundred characters only.
+            folder = os.open(os.path.dirname(path), os.O_PATH | os.O_DIRECTORY)
+            try:
+                out.connect(f"/proc/self/fd/{folder}/{os.path.basename(path)}")
+            finally:
+                os.close(folder)
             return out
         except OSError:
             out.close()

@@ -26,8 +26,8 @@ def relays(folder: Path) -> dict[str, str]:
 def answering(path: Path, answer: bytes) -> Iterator[None]:
     """Something on a socket that gives the same answer to everybody who has asked to the end."""
     path.parent.mkdir(exist_ok=True)
-    with socket.socket(socket.AF_UNIX) as server:
-        server.bind(str(path))
+    with socket.socket(socket.AF_UNIX) as server, contextlib.chdir(path.parent):
+        server.bind(path.name)  # Relative, since a socket's path may hold a hundred characters only.
         path.chmod(0o666)
         server.listen()
 

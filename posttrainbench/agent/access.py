@@ -40,16 +40,16 @@ def check(plan: Plan) -> None:
         )
 
 
-def credential(plan: Plan, environment: Mapping[str, str]) -> Credential:
-    """The key for the agent's provider, from the host's environment; raises MissingError where there is none."""
-    token = environment.get("HF_TOKEN", "")
+def credential(plan: Plan, environment: Mapping[str, str]) -> Credential | None:
+    """The key for the agent's provider, from the host's environment; None for an agent that calls none. Raises
+    MissingError where there is no key."""
     api = plan.agent.api
     if api is None:
-        return Credential(kind="none", value="", hub_token=token)
+        return None
     names = (api.key,) if api.key else PROVIDERS[api.dialect][1]
     for name in names:
         if value := environment.get(name, "").strip():
-            return Credential(kind="oauth" if name == OAUTH else "api_key", value=value, hub_token=token)
+            return Credential(kind="oauth" if name == OAUTH else "api_key", value=value)
     raise MissingError(
         f"Agent {plan.agent.label} needs a key for its model provider: set {' or '.join(names)}. It stays with the "
         "gateway; no sandbox sees it."

@@ -35,6 +35,12 @@ def prepare(plan: Plan, folder: RunFolder, model: Path) -> dict[str, str]:
     return protected | {f"bench/{name}": digest for name, digest in manifest(folder.bench).items()}
 
 
+def lay_llm(folder: Path) -> None:
+    """Lay out the package that talks to model providers, for an agent of ours that does so inside the sandbox."""
+    with disk("lay out the agent's program"), resources.as_file(resources.files("posttrainbench") / "llm") as source:
+        shutil.copytree(source, folder / "llm", dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__"))
+
+
 def _lay_home(source: Path, home: Path) -> None:
     """Copy the settings that an agent's program reads at its start."""
     if source.is_dir():

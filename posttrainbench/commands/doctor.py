@@ -19,12 +19,13 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from posttrainbench.agent import access
 from posttrainbench.commands import options
 from posttrainbench.sandbox import kinds
 from posttrainbench.settings import Settings
 from posttrainbench.strict import Value
 
-KEYS = ("ANTHROPIC_API_KEY", "OPENAI_API_KEY", "GEMINI_API_KEY", "HF_TOKEN")
+KEYS = (*(name for _, names in access.PROVIDERS.values() for name in names), "HF_TOKEN")
 HUB = "huggingface.co"
 GB = 1e9
 
@@ -62,7 +63,7 @@ def main(args: argparse.Namespace) -> int:
 
 def examine(settings: Settings) -> list[Row]:
     """All that a run may need, looked at now."""
-    return [_extra(), _disk(settings), _memory(), _clock(), _isolation(), _engine(), _gpu(), _hub(), *_keys()]
+    return [_extra(), _disk(settings), _memory(), _clock(), _isolation(), _engine(), _gpu(), _hub(), _npm(), *_keys()]
 
 
 def _extra() -> Row:
@@ -149,6 +150,13 @@ def _hub() -> Row:
     except OSError as error:
         todo = "Models and data must come from folders: --model FOLDER, --data-dir."
         return Row(what="hub", state="note", found=f"{host} cannot be reached: {error}.", todo=todo)
+
+
+def _npm() -> Row:
+    tool = shutil.which("npm")
+    if tool is None:
+        return Row(what="npm", state="note", found="none.", todo="Agents such as claude and codex are installed by it.")
+    return Row(what="npm", state="ok", found=tool)
 
 
 def _keys() -> list[Row]:

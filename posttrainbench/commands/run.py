@@ -10,12 +10,14 @@ ptb is killed or interrupted, `ptb resume` takes the run up again.
 
 import argparse
 import datetime
+import os
 import sys
 from importlib.util import find_spec
 
 import msgspec
 
 from posttrainbench import __version__, catalog, pipeline, plan
+from posttrainbench.agent import access
 from posttrainbench.commands import options, outcome
 from posttrainbench.errors import MissingError, UsageError
 from posttrainbench.inputs import model
@@ -23,6 +25,7 @@ from posttrainbench.journal import now
 from posttrainbench.plan import Plan
 from posttrainbench.reporter import Reporter, Silent, Terminal
 from posttrainbench.sandbox import kinds
+from posttrainbench.sandbox.local import Local
 from posttrainbench.settings import Settings
 from posttrainbench.strict import digest_folder
 
@@ -38,6 +41,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--hours", type=float, metavar="H", help="wall time of the session (default: the protocol's)")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="given to the agent (default: %(default)s)")
     parser.add_argument("--limit", type=int, metavar="N", help="score N test questions (default: the protocol's)")
+    parser.add_argument("--max-usd", type=float, metavar="X", help="what the agent's model calls may cost in all")
+    parser.add_argument("--max-tokens", type=int, metavar="N", help="how many tokens they may use in all")
     parser.add_argument(
         "--sandbox", default="local", metavar="S", help=f"{' or '.join(kinds.KINDS)} (default: %(default)s)"
     )
@@ -82,8 +87,12 @@ def draw(args: argparse.Namespace, settings: Settings) -> Plan:
         raise UsageError(f"--limit {limit} scores nothing: give 1 or more, or leave it out for all questions.")
     if not 0 <= args.seed < 2**31:
         raise UsageError(f"--seed {args.seed} is out of range: give 0 to {2**31 - 1}.")
+    if args.max_usd is not None and not 0 < args.max_usd < float("inf"):
+        raise UsageError(f"--max-usd {args.max_usd:g} buys nothing: give more than 0, or leave it out.")
+    if args.max_tokens is not None and args.max_tokens < 1:
+        raise UsageError(f"--max-tokens {args.max_tokens} allows nothing: give 1 or more, or leave it out.")
     kinds.check(args.sandbox)
-    return Plan(
+    drawn = Plan(
         run=plan.name_run(datetime.datetime.now(datetime.UTC), agent.label, args.task, chosen.name),
         created=now(),
         ptb=__version__,
@@ -102,7 +111,11 @@ def draw(args: argparse.Namespace, settings: Settings) -> Plan:
         packages=plan.versions(),
         code=plan.code_digest(),
         images=kinds.images(args.sandbox),
+        max_usd=args.max_usd,
+        max_tokens=args.max_tokens,
     )
+    access.check(drawn)
+    return drawn
 
 
 def _preview(drawn: Plan) -> str:
@@ -121,17 +134,26 @@ def _preview(drawn: Plan) -> str:
 
 def _check_extras(drawn: Plan) -> None:
     """Find out before hours of work whether this machine can do its part."""
+    if access.needed(drawn):
+        access.credential(drawn, os.environ)
+        _need(["aiohttp", "genai_prices"], f"the gateway of agent {drawn.agent.label}", "gateway")
     if drawn.sandbox != "local":
         return
-    needed = {"lm_eval": "scoring", "torch": "scoring"}
+    if access.needed(drawn):
+        Local().check_gateway()
+    _need(["lm_eval", "torch"], "scoring", "local")
     if "local" in drawn.agent.needs:
-        needed |= {"trl": f"agent {drawn.agent.name}"}
+        _need(["trl"], f"agent {drawn.agent.name}", "local")
+    if "sdks" in drawn.agent.needs:
+        _need(["anthropic", "openai", "google.genai"], f"agent {drawn.agent.name}", "judge")
     if drawn.backend == "vllm":
-        needed |= {"vllm": "--backend vllm"}
-    missing = [name for name in needed if find_spec(name) is None]
+        _need(["vllm"], "--backend vllm", "gpu")
+
+
+def _need(packages: list[str], what: str, extra: str) -> None:
+    missing = [name for name in packages if find_spec(name.partition(".")[0]) is None or find_spec(name) is None]
     if missing:
-        extra = "gpu" if missing == ["vllm"] else "local"
         raise MissingError(
-            f"{', '.join(missing)} is not installed in {sys.prefix}, but {needed[missing[0]]} needs it. "
+            f"{', '.join(missing)} is not installed in {sys.prefix}, but {what} needs it. "
             f"Install it with: pip install 'posttrainbench[{extra}]'"
         )

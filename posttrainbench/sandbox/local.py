@@ -124,12 +124,17 @@ class Local:
         """Run a job under a supervisor that ends it when ptb is gone."""
         return local_job.run(spec, self.wrapped, self.python())
 
-    def _rewritten(self, spec: SessionSpec) -> SessionSpec:
-        if not self.wrapped and spec.gateway:
+    def check_gateway(self) -> None:
+        """Raise UsageError where a gateway would be no more than a suggestion."""
+        if not self.wrapped:
             raise UsageError(
                 "Without bubblewrap the sandbox `local` cannot keep an agent to the gateway, nor a provider's key from "
                 "it. Install bubblewrap (`apt install bubblewrap`), or use --sandbox docker."
             )
+
+    def _rewritten(self, spec: SessionSpec) -> SessionSpec:
+        if spec.gateway:
+            self.check_gateway()
         if not self.wrapped:
             env = environment(self.python(), spec.gpus, spec.home, spec.tmp)
             return msgspec.structs.replace(spec, env=env | spec.env)

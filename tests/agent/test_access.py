@@ -67,12 +67,14 @@ def test_a_budget_needs_an_agent_that_spends(tmp_path: Path) -> None:
         (API, {"CLAUDE_CODE_OAUTH_TOKEN": "login"}, "oauth", "login"),
         (Api(dialect="gemini", model="g"), {"GOOGLE_API_KEY": "g"}, "api_key", "g"),
         (Api(dialect="openai", model="q", key="HOUSE_KEY"), {"HOUSE_KEY": "h", "OPENAI_API_KEY": "o"}, "api_key", "h"),
-        (None, {}, "none", ""),
     ],
 )
-def test_where_a_key_comes_from(tmp_path: Path, api: Api | None, host: dict[str, str], kind: str, value: str) -> None:
-    found = access.credential(plan(tmp_path, api=api), host)
-    assert found == Credential(kind=kind, value=value, hub_token=host.get("HF_TOKEN", ""))
+def test_where_a_key_comes_from(tmp_path: Path, api: Api, host: dict[str, str], kind: str, value: str) -> None:
+    assert access.credential(plan(tmp_path, api=api), host) == Credential(kind=kind, value=value)
+
+
+def test_an_agent_without_a_model_needs_no_key(tmp_path: Path) -> None:
+    assert access.credential(plan(tmp_path, api=None), HOST) is None
 
 
 def test_a_missing_key_is_a_sentence(tmp_path: Path) -> None:
