@@ -29,11 +29,10 @@ START_SECONDS = 30.0
 ANSWER_SECONDS = 5.0
 END_SECONDS = 10.0
 LIBRARIES = ("aiohttp", "genai_prices")
-HANDED_ON = frozenset(
-    "PATH HOME LANG LC_ALL TMPDIR PYTHONPATH SSL_CERT_FILE SSL_CERT_DIR "
-    "HTTP_PROXY HTTPS_PROXY NO_PROXY http_proxy https_proxy no_proxy".split()
-)
-"""Variables that the gateway gets; no key of a provider is among them."""
+PROXIES = ["HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy"]
+HANDED_ON = {"PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "PYTHONPATH", "SSL_CERT_FILE", "SSL_CERT_DIR", *PROXIES}
+"""Variables that the gateway gets, and the hub's token; no key of a provider is among them."""
+HUB_VARIABLE = "HF_TOKEN"
 
 
 def start(folder: Path, spec: GatewaySpec, credential: Credential | None) -> None:
@@ -103,7 +102,7 @@ def _launch(folder: Path, credential: Credential | None) -> None:
         launcher = subprocess.Popen(
             [sys.executable, "-P", "-m", "posttrainbench.gateway", str(folder.resolve()), "--detach"],
             cwd="/",
-            env={name: value for name, value in os.environ.items() if name in HANDED_ON},
+            env={name: value for name, value in os.environ.items() if name in {*HANDED_ON, HUB_VARIABLE}},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=log,

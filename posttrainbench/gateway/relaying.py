@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable
 
 import aiohttp
 from aiohttp import web
+from multidict import CIMultiDict
 
 from posttrainbench.gateway import headers as passing
 from posttrainbench.gateway import intake
@@ -48,6 +49,7 @@ class Relay:
         self._spec, self._wire, self._credential = spec, wire, credential
         self._provider, self._accounts, self._bodies = provider, accounts, bodies
         self._secrets = [credential.value] if credential else []
+        self._forms = forms(self._secrets)
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """Answer one request below the dialect's name."""
@@ -129,7 +131,7 @@ class Relay:
         """Pass an answer on as it comes."""
         upstream, meter = answer.response, answer.meter
         out = web.StreamResponse(status=upstream.status, reason=upstream.reason)
-        out.headers.extend(passing.to_agent(upstream.headers))
+        out.headers.extend(self._headers(upstream))
         length = upstream.headers.get("Content-Length")
         if length is not None and not ask.drops_count:
             out.content_length = int(length)
@@ -173,19 +175,24 @@ class Relay:
         not."""
         upstream = answer.response
         content = answer.error or b""
-        out = passing.to_agent(upstream.headers)
+        out = self._headers(upstream)
         plain = bytes(answer.meter.kept)
-        covered = cover(plain, forms(self._secrets))
+        covered = cover(plain, self._forms)
         if covered != plain:
             content = covered
             out.popall("Content-Encoding", None)
         if upstream.status == 429 and exchange.cause == "rate_limit" and "Retry-After" not in out:
             out["Retry-After"] = RETRY_AFTER
-        for name, value in list(out.items()):
-            out[name] = cover(value.encode("utf-8", "surrogateescape"), forms(self._secrets)).decode("utf-8", "replace")
-        exchange.detail = cover(exchange.detail.encode("utf-8", "replace"), forms(self._secrets)).decode()
+        exchange.detail = self._covered(exchange.detail)
         exchange.received = len(answer.error or b"")
         return web.Response(status=upstream.status, reason=upstream.reason, headers=out, body=content)
+
+    def _headers(self, upstream: aiohttp.ClientResponse) -> CIMultiDict[str]:
+        passed = passing.to_agent(upstream.headers)
+        return CIMultiDict((name, self._covered(value)) for name, value in passed.items())
+
+    def _covered(self, text: str) -> str:
+        return cover(text.encode("utf-8", "replace"), self._forms).decode("utf-8", "replace")
 
     def _keep(self, exchange: Exchange, ask: Ask, request: web.Request, answer: Answer) -> str:
         return self._bodies.keep(

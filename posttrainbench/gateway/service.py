@@ -31,6 +31,7 @@ from posttrainbench.gateway.bodies import BodyFolder
 from posttrainbench.gateway.dialects import WIRES, Credential
 from posttrainbench.gateway.folder import GatewayFolder, Started, short
 from posttrainbench.gateway.intake import RefusedError
+from posttrainbench.gateway.process import HUB_VARIABLE
 from posttrainbench.gateway.provider import Patience, Provider
 from posttrainbench.gateway.redaction import Redaction
 from posttrainbench.gateway.relaying import Handler, Relay
@@ -61,7 +62,7 @@ def run(path: Path, credential: Credential | None, ready: Callable[[], None], pa
         lock.write(str(os.getpid()))
         lock.flush()
         spec = read_json(folder.spec, GatewaySpec)
-        _log_to(folder.log, Redaction([spec.secret, *([credential.value] if credential else [])]))
+        _log_to(folder.log, _redaction(spec, credential))
         asyncio.run(_serve(folder, spec, credential, patience or Patience(), ready))
 
 
@@ -78,15 +79,7 @@ async def _serve(
         asyncio.get_running_loop().add_signal_handler(number, ended.set)
     async with AsyncExitStack() as stack:
         app = await stack.enter_async_context(application(folder, spec, credential, patience))
-        runner = web.AppRunner(
-            app,
-            access_log=None,
-            handler_cancellation=True,
-            shutdown_timeout=CLOSE_SECONDS,
-            auto_decompress=False,
-            max_line_size=MAX_HEADER_BYTES,
-            max_field_size=MAX_HEADER_BYTES,
-        )
+        runner = runner_of(app)
         await runner.setup()
         stack.push_async_callback(runner.cleanup)
         folder.sockets.mkdir(mode=0o755, exist_ok=True)
@@ -110,7 +103,7 @@ async def application(
     dialect = spec.api.dialect if spec.api else None
     wire = WIRES[dialect] if dialect else None
     accounts = Accounts(spec, folder.ledger, wire, dialect)
-    bodies = BodyFolder(folder.bodies, Redaction([spec.secret, *([credential.value] if credential else [])]))
+    bodies = BodyFolder(folder.bodies, _redaction(spec, credential))
     app = web.Application(client_max_size=intake.MAX_BODY_BYTES, middlewares=[_shaped])
     app.router.add_get("/alive", _alive)
     async with _session(spec.upstream, patience) as session:
@@ -122,15 +115,45 @@ async def application(
             for name in ("hub", "pypi", "npm"):
                 app.router.add_route("*", f"/{name}{{tail:/.*}}", _closed)
         else:
-            for room in (hub_mirror, package_index):
-                app.router.add_routes(room.routes(spec, folder.path))
-                app.cleanup_ctx.append(room.session)
+            sessions = _Sessions(app)
+            app.router.add_routes(hub_mirror.routes(spec, folder.path, sessions, os.environ.get(HUB_VARIABLE, "")))
+            app.router.add_routes(package_index.routes(spec, folder.path, sessions))
         app.router.add_route("*", "/{tail:.*}", _unknown(spec, accounts))
         try:
             yield app
         finally:
             await bodies.close()
             accounts.end()
+
+
+class _Sessions:
+    """One set of connections for mirror and indexes, opened when it is first needed."""
+
+    def __init__(self, app: web.Application) -> None:
+        self._opened: aiohttp.ClientSession | None = None
+        app.on_cleanup.append(self._close)
+
+    def __call__(self) -> aiohttp.ClientSession:
+        if self._opened is None:
+            self._opened = aiohttp.ClientSession(auto_decompress=False, trust_env=True)
+        return self._opened
+
+    async def _close(self, app: web.Application) -> None:
+        if self._opened is not None:
+            await self._opened.close()
+
+
+def runner_of(app: web.Application) -> web.AppRunner:
+    """What runs it: bodies are left as they came, and a handler ends when its client hangs up."""
+    return web.AppRunner(
+        app,
+        access_log=None,
+        handler_cancellation=True,
+        shutdown_timeout=CLOSE_SECONDS,
+        auto_decompress=False,
+        max_line_size=MAX_HEADER_BYTES,
+        max_field_size=MAX_HEADER_BYTES,
+    )
 
 
 def _session(upstream: str, patience: Patience) -> aiohttp.ClientSession:
@@ -217,6 +240,10 @@ async def _shaped(request: web.Request, handler: Handler) -> web.StreamResponse:
         return web.json_response({"error": {"message": message}}, status=500)
 
 
+def _redaction(spec: GatewaySpec, credential: Credential | None) -> Redaction:
+    return Redaction([spec.secret, credential.value if credential else "", os.environ.get(HUB_VARIABLE, "")])
+
+
 class _Covered(logging.Formatter):
     def __init__(self, redaction: Redaction) -> None:
         super().__init__("%(asctime)s %(levelname)s %(message)s")
@@ -230,3 +257,5 @@ def _log_to(path: Path, redaction: Redaction) -> None:
     handler = RotatingFileHandler(path, maxBytes=MAX_LOG_BYTES, backupCount=1, encoding="utf-8")
     handler.setFormatter(_Covered(redaction))
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
+    # It writes a traceback for each line of a client's that is no HTTP; what breaks in a handler is written by ours.
+    logging.getLogger("aiohttp.server").setLevel(logging.CRITICAL)
