@@ -13,7 +13,7 @@ request that offers no shell tool (a title, a router, a judge) is a side request
 What each answer used follows from its step alone (`script.tokens`), and everything is logged, a line a request.
 """
 
-from provider.script import Fault, Script, Side, Step, tokens
+from provider.script import KEY, Fault, Script, Side, Step, tokens
 from provider.server import Provider
 
-__all__ = ["Fault", "Provider", "Script", "Side", "Step", "tokens"]
+__all__ = ["KEY", "Fault", "Provider", "Script", "Side", "Step", "tokens"]

@@ -28,6 +28,19 @@ def read(body: dict[str, Any], model: str, stream: bool) -> Asked:
     )
 
 
+def objection(body: dict[str, Any]) -> str:
+    """Why the API would refuse the conversation: the results of all calls of a turn, and no others, follow it."""
+    before: set[str] = set()
+    for place, message in enumerate(body.get("messages", [])):
+        blocks = message["content"] if isinstance(message["content"], list) else []
+        found = {block["tool_use_id"] for block in blocks if block.get("type") == "tool_result"}
+        if found != before:
+            ids = ", ".join(sorted(found ^ before))
+            return f"messages.{place}: `tool_use` ids and `tool_result` blocks do not match: {ids}"
+        before = {block["id"] for block in blocks if block.get("type") == "tool_use"}
+    return ""
+
+
 def _blocks(reply: Reply) -> list[dict[str, Any]]:
     blocks: list[dict[str, Any]] = []
     if reply.think:

@@ -27,6 +27,15 @@ def read(body: dict[str, Any], model: str, stream: bool) -> Asked:
     )
 
 
+def objection(body: dict[str, Any]) -> str:
+    """Why the API would refuse the conversation: every call has its tool message, and every such message its call."""
+    messages = body.get("messages", [])
+    calls = {call["id"] for message in messages for call in message.get("tool_calls") or []}
+    outputs = {message.get("tool_call_id") for message in messages if message["role"] == "tool"}
+    lone = ", ".join(sorted(str(one) for one in calls ^ outputs))
+    return f"'tool_calls' must be followed by tool messages responding to each 'tool_call_id': {lone}" if lone else ""
+
+
 def _message(reply: Reply) -> dict[str, Any]:
     calls = [
         {

@@ -27,6 +27,20 @@ def read(body: dict[str, Any], model: str, stream: bool) -> Asked:
     )
 
 
+def objection(body: dict[str, Any]) -> str:
+    """Why the API would refuse the conversation: as many results as calls must follow a turn with calls."""
+    before = 0
+    for content in body.get("contents", []):
+        results = sum("functionResponse" in part for part in content.get("parts", []))
+        if results != before:
+            return (
+                "Please ensure that the number of function response parts is equal to the number of function call "
+                "parts of the function call turn."
+            )
+        before = sum("functionCall" in part for part in content.get("parts", []))
+    return ""
+
+
 def _usage(reply: Reply) -> dict[str, Any]:
     used = reply.tokens
     prompt = used.input + used.cached

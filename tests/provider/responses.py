@@ -32,6 +32,15 @@ def read(body: dict[str, Any], model: str, stream: bool) -> Asked:
     )
 
 
+def objection(body: dict[str, Any]) -> str:
+    """Why the API would refuse the conversation: every call has its output, and every output its call."""
+    items = body["input"] if isinstance(body.get("input"), list) else []
+    calls = {item["call_id"] for item in items if item.get("type", "").endswith("_call") and "call_id" in item}
+    outputs = {item["call_id"] for item in items if item.get("type", "").endswith("_call_output")}
+    lone = ", ".join(sorted(calls ^ outputs))
+    return f"No tool output found for function call {lone}." if lone else ""
+
+
 def _tools(declared: dict[str, Any]) -> list[Tool]:
     match declared.get("type"):
         case "namespace":

@@ -5,6 +5,7 @@ import fnmatch
 import gzip
 import json
 import re
+import secrets
 import threading
 import time
 from collections import Counter
@@ -53,6 +54,8 @@ class Provider:
         self.port = port
         self.number = 0
         """Requests so far."""
+        self.mark = secrets.token_hex(4)
+        """In every id, for two providers may play one conversation."""
         self._befallen: Counter[int] = Counter()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
@@ -174,6 +177,8 @@ class Exchange:
             return self._json(*dialect.error(fault), after)
         if self.route not in DIALECTS:
             return self._json(200, self._fact())
+        if objection := dialect.objection(_body(self.raw)):
+            return self._json(400, {"error": {"type": "invalid_request_error", "code": 400, "message": objection}})
         asked = dialect.read(_body(self.raw), self.model, self.route == "gemini.stream")
         if self.script.models and asked.model not in self.script.models:
             return self._json(404, {"error": {"type": "not_found_error", "message": f"model: {asked.model}"}})
@@ -206,7 +211,7 @@ class Exchange:
     def _reply(self, dialect: ModuleType, asked: Asked, fault: Fault | None) -> Reply:
         tool = shell(asked.tools)
         padding = "." * fault.size if fault and fault.kind == "big" else ""
-        number = f"{self.line['n']:06}"
+        number = f"{self.provider.mark}{self.line['n']:06}"
         if tool is None:
             text = self.raw.decode(errors="replace")
             said = next((side.text for side in self.script.side if side.holds in text), "A title")

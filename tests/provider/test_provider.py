@@ -61,8 +61,12 @@ def messages(*history: dict[str, Any], stream: bool = False, **more: Any) -> dic
     return {"model": "m", "max_tokens": 9, "messages": list(history), "tools": tools, "stream": stream, **more}
 
 
-def results(count: int) -> dict[str, Any]:
-    return {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "t", "content": "ok"}] * count}
+def results(count: int) -> list[dict[str, Any]]:
+    """A turn with so many calls, and one with their results."""
+    ids = [f"t{number}" for number in range(count)]
+    calls = [{"type": "tool_use", "id": one, "name": "Bash", "input": {}} for one in ids]
+    found = [{"type": "tool_result", "tool_use_id": one, "content": "ok"} for one in ids]
+    return [{"role": "assistant", "content": calls}, {"role": "user", "content": found}]
 
 
 def said(text: str) -> dict[str, Any]:
@@ -83,13 +87,13 @@ def anthropic(provider: Provider, **fields: Any) -> dict[str, Any]:
     ("history", "index"),
     [
         ([USER], 0),
-        ([USER, results(1)], 1),
-        ([USER, results(1), results(1)], 1),
-        ([USER, results(3)], 2),
-        ([USER, results(3), said("Done."), USER], 3),
-        ([USER, results(3), USER], 2),
-        ([USER, results(3), said("Done."), USER, results(1)], 4),
-        ([USER, results(4), said("Done."), said("Done again."), USER], 5),
+        ([USER, *results(1)], 1),
+        ([USER, *results(1), *results(1)], 1),
+        ([USER, *results(3)], 2),
+        ([USER, *results(3), said("Done."), USER], 3),
+        ([USER, *results(3), USER], 2),
+        ([USER, *results(3), said("Done."), USER, *results(1)], 4),
+        ([USER, *results(4), said("Done."), said("Done again."), USER], 5),
     ],
 )
 def test_the_step_is_read_off_the_conversation(serve: Serve, history: list[Any], index: int) -> None:
@@ -100,10 +104,11 @@ def test_the_step_is_read_off_the_conversation(serve: Serve, history: list[Any],
 
 def test_anthropic_json(serve: Serve) -> None:
     used = tokens(0, writes=True)
-    answer = anthropic(serve())
+    provider = serve()
+    answer = anthropic(provider)
     assert answer["content"] == [
         {"type": "text", "text": "First."},
-        {"type": "tool_use", "id": "toolu_00000100", "name": "Bash", "input": {"command": "echo one"}},
+        {"type": "tool_use", "id": f"toolu_{provider.mark}00000100", "name": "Bash", "input": {"command": "echo one"}},
     ]
     assert answer["stop_reason"] == "tool_use"
     usage = answer["usage"]
@@ -119,7 +124,7 @@ def test_anthropic_json(serve: Serve) -> None:
 def test_anthropic_stream_gives_the_same_message_as_json(serve: Serve) -> None:
     provider = serve()
     thinking = {"thinking": {"type": "enabled", "budget_tokens": 1024}}
-    body = messages(USER, results(1), stream=True, **thinking)
+    body = messages(USER, *results(1), stream=True, **thinking)
     found = events(ask(provider, "/anthropic/v1/messages", body)[2])
     assert [event["type"] for event in found if event["type"].startswith("message")] == [
         "message_start",
@@ -148,7 +153,10 @@ def test_counting_tokens(serve: Serve) -> None:
 def test_openai_responses_stream(serve: Serve) -> None:
     used = tokens(1, writes=False)
     tool = {"type": "function", "name": "exec_command", "parameters": {"properties": {"cmd": {"type": "string"}}}}
-    given = [{"type": "function_call_output", "call_id": "c", "output": "ok"}]
+    given = [
+        {"type": "function_call", "call_id": "c"},
+        {"type": "function_call_output", "call_id": "c", "output": "ok"},
+    ]
     found = events(
         ask(serve(), "/openai/v1/responses", {"model": "m", "stream": True, "input": given, "tools": [tool]})[2]
     )
@@ -179,7 +187,9 @@ def test_codex_in_code_mode_gets_javascript(serve: Serve) -> None:
 def test_openai_chat_stream_ends_with_the_usage(serve: Serve) -> None:
     used = tokens(1, writes=False)
     tool = {"type": "function", "function": {"name": "run_shell_command", "parameters": BASH}}
-    body = {"model": "m", "stream": True, "messages": [{"role": "tool", "content": "ok"}], "tools": [tool]}
+    called = {"role": "assistant", "content": None, "tool_calls": [{"id": "c"}]}
+    history = [called, {"role": "tool", "tool_call_id": "c", "content": "ok"}]
+    body = {"model": "m", "stream": True, "messages": history, "tools": [tool]}
     found = events(ask(serve(), "/v1/chat/completions", body)[2])
     assert found[-1] == "[DONE]"
     assert found[-2]["usage"]["completion_tokens_details"]["reasoning_tokens"] == used.reasoning
@@ -308,3 +318,20 @@ def test_an_unknown_path_and_an_unknown_model_are_404(serve: Serve) -> None:
     provider = serve(models=["other"])
     assert ask(provider, "/v1/nothing")[0] == 404
     assert ask(provider, "/v1/messages", messages(USER))[0] == 404
+
+
+CALL = {"functionCall": {"name": "f"}}
+RESULT = {"functionResponse": {"name": "f"}}
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/v1/messages", messages(USER, results(2)[0], results(1)[1])),
+        ("/v1/responses", {"input": [{"type": "function_call_output", "call_id": "c"}]}),
+        ("/v1/chat/completions", {"messages": [{"role": "tool", "tool_call_id": "c"}]}),
+        ("/v1beta/models/g:generateContent", {"contents": [{"parts": [CALL]}, {"parts": [RESULT, RESULT]}]}),
+    ],
+)
+def test_a_conversation_whose_calls_and_results_do_not_match_is_refused(serve: Serve, path: str, body: Any) -> None:
+    assert ask(serve(), path, body)[0] == 400
