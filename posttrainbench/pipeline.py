@@ -298,6 +298,8 @@ def _incidents(run: Run, result: SessionResult) -> list[Incident]:
         found.append(Incident(kind="session_lost", detail=result.detail))
     if result.reason == "stopped" and (run.folder.session / "stop").exists():
         found.append(Incident(kind="stopped", detail="ptb stop"))
+    if result.reason == "disk_limit":
+        found.append(Incident(kind="disk_limit", detail=result.detail))
     if result.output_bytes > result.kept_bytes:
         found.append(
             Incident(kind="output_truncated", detail=f"{result.output_bytes} bytes written, {result.kept_bytes} kept")

@@ -48,6 +48,7 @@ class Incident(Value, frozen=True, kw_only=True):
         "upgraded",
         "stopped",
         "disk_full",
+        "disk_limit",
         "stall",
         "output_truncated",
         "processes_killed",

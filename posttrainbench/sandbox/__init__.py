@@ -8,6 +8,10 @@ from pathlib import Path
 from typing import Literal, Protocol
 
 from posttrainbench.strict import Value
+from posttrainbench.supervisor import SAMPLE_SECONDS
+
+DISK_GAP = f"What the agent takes on the disk is measured every {SAMPLE_SECONDS:g} s or slower, not held by the kernel."
+"""A sentence for `Sandbox.isolation`."""
 
 
 class Mounts(Value, frozen=True, kw_only=True):
@@ -35,6 +39,8 @@ class SessionSpec(Value, frozen=True, kw_only=True):
     seconds: float
     grace_seconds: float
     max_output_bytes: int
+    max_disk_bytes: int = 0
+    """What workspace, home and tmp may take together; 0: no limit."""
     early_stop_times: int
     early_stop_seconds_left: float
     network: str

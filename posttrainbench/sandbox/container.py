@@ -6,7 +6,8 @@ Inside a session's container
     /ptb/bench  /ptb/model  /ptb/agent   read-only
     /ptb/session                         the supervisor's alone: its owner is another user, and nobody else may enter
 
-The supervisor is root without any capability but three: to become the agent's user, and to end what that user started.
+The supervisor is root without any capability but four: to become the agent's user (two), to end what that user started,
+and to measure the agent's folders, whoever may read them.
 The agent's user is the run's own, has no capability and can gain none. A job sees what it was given under the very
 paths of the host, as a user of its own.
 """
@@ -136,7 +137,7 @@ def session(spec: SessionSpec, image: str, limits: Limits, gpus: list[str], pret
         },
         mounts=mounts,
         network=NETWORKS[spec.network],
-        capabilities=["SETUID", "SETGID", "KILL", *more],
+        capabilities=["SETUID", "SETGID", "KILL", "DAC_READ_SEARCH", *more],
         gpus=[] if pretended else gpus,
         memory_bytes=limits.memory_bytes,
         cpus=limits.cpus,

@@ -20,7 +20,17 @@ import msgspec
 
 from posttrainbench import supervisor
 from posttrainbench.errors import InfrastructureError
-from posttrainbench.sandbox import Handle, Happening, JobResult, JobSpec, SessionSpec, container, docker_job, images
+from posttrainbench.sandbox import (
+    DISK_GAP,
+    Handle,
+    Happening,
+    JobResult,
+    JobSpec,
+    SessionSpec,
+    container,
+    docker_job,
+    images,
+)
 from posttrainbench.sandbox.container import Limits
 from posttrainbench.sandbox.engine import Container, Engine, Mount, Settings
 from posttrainbench.sandbox.leases import Leases, pretended
@@ -59,7 +69,7 @@ class Docker:
 
     def isolation(self) -> list[str]:
         """What is not isolated, a sentence each."""
-        return ["The space that the agent takes on the disk of the runs' folder is not limited."]
+        return [DISK_GAP]
 
     def python(self) -> str:
         """The images' interpreter."""

@@ -39,7 +39,7 @@ def test_a_session_is_confined(tmp_path: Path) -> None:
         "/ptb/workspace", "/ptb/home", "/tmp", "/ptb/session"
     }  # fmt: skip
     assert made.network == "none"
-    assert set(made.capabilities) - {"DAC_OVERRIDE"} == {"SETUID", "SETGID", "KILL"}
+    assert set(made.capabilities) - {"DAC_OVERRIDE"} == {"SETUID", "SETGID", "KILL", "DAC_READ_SEARCH"}
     with pytest.raises(UsageError, match="needs a gateway"):
         container.session(spec(tmp_path, "true", network="closed"), "image", LIMITS, [], pretended=False)
 
