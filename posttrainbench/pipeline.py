@@ -32,7 +32,8 @@ from posttrainbench.journal import Journal, exclusively, now
 from posttrainbench.plan import Plan, code_digest
 from posttrainbench.record import Incident, Outcome, Prepared, Record, Times
 from posttrainbench.reporter import Reporter, following
-from posttrainbench.sandbox import Handle, Sandbox, SessionSpec
+from posttrainbench.sandbox import Handle, Sandbox, SessionSpec, preflight
+from posttrainbench.sandbox.preflight import Preflight
 from posttrainbench.strict import (
     digest_file,
     digest_folder,
@@ -244,6 +245,7 @@ def _compose(run: Run) -> Record:
         run=run.plan.run,
         plan=run.plan,
         prepared=_prepared(run),
+        preflight=_preflight(run),
         outcome=outcome,
         reason=reason,
         session=result,
@@ -318,7 +320,9 @@ def _incidents(run: Run, result: SessionResult) -> list[Incident]:
 def _artefacts(folder: RunFolder) -> dict[str, str]:
     """Files that back the record; the weights are named by their own manifest in `freeze`."""
     names = ["plan.json", "prepared.json", "session.json", "freeze.json", "audit.json"]
-    names += [f"session/{name}" for name in ("output.log", "output.index", "telemetry.jsonl", "result.json")]
+    names += [
+        f"session/{name}" for name in ("output.log", "output.index", "telemetry.jsonl", "result.json", preflight.FILE)
+    ]
     found = {name: digest_file(folder.path / name) for name in names if (folder.path / name).is_file()}
     if folder.evaluation.is_dir():
         found |= {f"evaluation/{name}": value for name, value in manifest(folder.evaluation).items()}
@@ -367,6 +371,11 @@ def _lay(run: Run, splits: dict[str, list[data.Row]], split: Literal["dev", "tes
 
 def _prepared(run: Run) -> Prepared:
     return read_json(run.folder.prepared, Prepared)
+
+
+def _preflight(run: Run) -> Preflight | None:
+    path = run.folder.session / preflight.FILE
+    return read_json(path, Preflight) if path.exists() else None
 
 
 def _session(run: Run) -> SessionResult:

@@ -15,6 +15,7 @@ from posttrainbench.errors import DigestError
 from posttrainbench.evaluation import CheckpointUnusable, Measurement
 from posttrainbench.integrity import Audit
 from posttrainbench.plan import Plan
+from posttrainbench.sandbox.preflight import Preflight
 from posttrainbench.scores import Scores
 from posttrainbench.strict import Value, digest_file, digest_value, read_json, write_json
 
@@ -55,6 +56,7 @@ class Incident(Value, frozen=True, kw_only=True):
         "out_of_memory",
         "supervisor_lost",
         "engine_stopped",
+        "gpu_lost",
     ]
     detail: str
 
@@ -74,6 +76,8 @@ class Record(Value, frozen=True, kw_only=True):
     run: str
     plan: Plan
     prepared: Prepared
+    preflight: Preflight | None = None
+    """What the session's GPUs were like before it; None without any."""
     outcome: Outcome
     reason: str
     """Why, in a sentence that the agent's author understands."""

@@ -80,7 +80,7 @@ class Handle(Value, frozen=True, kw_only=True):
     data: dict[str, str]
 
 
-Happening = Literal["out_of_memory", "supervisor_lost", "engine_stopped"]
+Happening = Literal["out_of_memory", "supervisor_lost", "engine_stopped", "gpu_lost"]
 """What may befall a session from outside."""
 
 

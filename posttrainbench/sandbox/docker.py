@@ -26,10 +26,12 @@ from posttrainbench.sandbox import (
     Happening,
     JobResult,
     JobSpec,
+    Mounts,
     SessionSpec,
     container,
     docker_job,
     images,
+    preflight,
 )
 from posttrainbench.sandbox.container import Limits
 from posttrainbench.sandbox.engine import Container, Engine, Mount, Settings
@@ -159,10 +161,36 @@ class Docker:
         with disk("lay out the session's folder"):
             session.mkdir(parents=True, exist_ok=True)
             session.chmod(0o700)
+        if gpus:
+            self._examine(spec, gpus, image)
         write_json(session / container.SPEC, container.inside(spec, gpus, pretended()))
         write_json(session / "spec.json", spec)
         self._own(spec, container.user_of(name))
         return self.engine.create(settings)
+
+    def _examine(self, spec: SessionSpec, gpus: list[str], image: str) -> None:
+        """Look at the leased cards, and have the session's image compute on them; raises if one is not fit."""
+        token = f"ptb-preflight-{secrets.token_hex(8)}"
+        job = JobSpec(
+            command=[images.PYTHON, "-I", "-c", preflight.PRODUCT],
+            cwd="/",
+            env={},
+            mounts=Mounts(read=[], write=[]),
+            log=str(Path(spec.session) / "preflight.log"),
+            seconds=preflight.PRODUCT_SECONDS,
+        )
+        settings = container.job(job, image, self.limits, gpus, pretended(), spec.run, container.user_of(token))
+        cards, xids = preflight.cards(), preflight.xids()
+        _ACTIVE.add(token)
+        try:
+            said = docker_job.run(self.engine, job, msgspec.structs.replace(settings, name=token)).tail
+        finally:
+            _ACTIVE.discard(token)
+        found = preflight.judged(gpus, cards, xids, said, pretended=pretended())
+        write_json(Path(spec.session) / preflight.FILE, found)
+        if found.failures:
+            self.leases.release(container.name(spec))
+        preflight.check(found, spec.run)
 
     def _await_start(self, spec: SessionSpec, made: str) -> None:
         session, until = Path(spec.session), time.monotonic() + START_SECONDS
@@ -200,6 +228,9 @@ class Docker:
             reason = json.loads((session / "result.json").read_bytes())["reason"]
             if reason == "stopped" and not (session / "stop").exists():
                 facts.append(("engine_stopped", "the supervisor was told to stop, and not by ptb"))
+        if (session / preflight.FILE).exists():
+            before = read_json(session / preflight.FILE, preflight.Preflight)
+            facts += [("gpu_lost", said) for said in preflight.lost(before, preflight.cards(), preflight.xids())]
         if not (session / INCIDENTS).exists() and session.is_dir():
             write_json(session / INCIDENTS, facts)
 

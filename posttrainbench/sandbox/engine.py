@@ -20,6 +20,8 @@ from posttrainbench.strict import Value
 
 DEADLINE_SECONDS = 60
 BUILD_SECONDS = 3600
+ULIMITS = {"core": 0, "nofile": 16384, "nproc": 16384}
+"""The same under every engine; podman left alone asks for more than it may give without CAP_SYS_RESOURCE."""
 SOCKETS = ("/var/run/docker.sock", "/run/podman/podman.sock", "/run/user/{uid}/podman/podman.sock")
 
 
@@ -180,7 +182,10 @@ class Engine:
             pids_limit=settings.pids,
             shm_size=settings.shared_memory_bytes,
             tmpfs={"/tmp": f"size={settings.tmp_bytes},mode=1777"} if settings.tmp_bytes else None,  # noqa: S108
-            ulimits=[docker.types.Ulimit(name="core", soft=0, hard=0)],
+            ulimits=[
+                docker.types.Ulimit(name=name, soft=most, hard=most)
+                for name, most in {**ULIMITS, "nproc": max(ULIMITS["nproc"], settings.pids)}.items()
+            ],
             auto_remove=settings.remove,
             ipc_mode="private",
             device_requests=[docker.types.DeviceRequest(device_ids=settings.gpus, capabilities=[["gpu"]])]
