@@ -274,9 +274,15 @@ def judge(
     """How the run ended, and why, from what its stages found."""
     match result.reason, frozen, final:
         case "lost", _, _:
-            return "infrastructure", "The session was lost: its supervisor ended without a result. Run it again."
+            return (
+                "infrastructure",
+                "The session was lost: its supervisor ended without a result. Repeat it: `ptb retry`.",
+            )
         case "stopped", _, _:
-            return "infrastructure", "The session was stopped from outside before it was over. Run it again."
+            return (
+                "infrastructure",
+                "The session was stopped from outside before it was over. Repeat it: `ptb retry`.",
+            )
         case _, Refused(code="no_checkpoint", reason=reason), _:
             return "no_checkpoint", reason
         case _, Refused(reason=reason), _:
@@ -288,7 +294,7 @@ def judge(
         case _, _, Measurement():
             return "scored", "The checkpoint was scored on the sealed test split."
         case _:
-            return "infrastructure", "The checkpoint was not scored. Run `ptb resume` or run it again."
+            return "infrastructure", "The checkpoint was not scored. Repeat it: `ptb retry`."
 
 
 def _incidents(run: Run, result: SessionResult) -> list[Incident]:

@@ -25,6 +25,7 @@ import msgspec
 
 from posttrainbench import supervisor
 from posttrainbench.errors import UsageError
+from posttrainbench.journal import process
 from posttrainbench.sandbox import JobSpec, SessionSpec
 from posttrainbench.sandbox.engine import Mount, Settings
 from posttrainbench.sandbox.images import PYTHON
@@ -87,15 +88,6 @@ def labels(run: str, role: str, seconds: float) -> dict[str, str]:
         "ptb.role": role,
         "ptb.process": process(os.getpid()),
     }
-
-
-def process(pid: int) -> str:
-    """`pid:start`, which no later process has; empty when there is no such process."""
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_bytes()
-    except OSError:
-        return ""
-    return f"{pid}:{stat[stat.rindex(b')') + 2 :].split()[19].decode()}"
 
 
 def is_orphan(found: dict[str, str]) -> bool:

@@ -20,6 +20,7 @@ import msgspec
 
 from posttrainbench import supervisor
 from posttrainbench.errors import InfrastructureError
+from posttrainbench.journal import process
 from posttrainbench.sandbox import (
     DISK_GAP,
     Handle,
@@ -41,6 +42,7 @@ from posttrainbench.strict import disk, read_json, write_json
 START_SECONDS = 60.0
 LEASE_SECONDS = 7 * 86400.0
 INCIDENTS = "incidents.json"
+PODMAN_GAP = "Under podman, /run and /var/tmp can be written too; what lies there takes of the container's memory."
 _ACTIVE: set[str] = set()
 """Names of the jobs that this process runs now."""
 
@@ -71,7 +73,7 @@ class Docker:
 
     def isolation(self) -> list[str]:
         """What is not isolated, a sentence each."""
-        return [DISK_GAP]
+        return [DISK_GAP, *([PODMAN_GAP] if self.engine.is_podman() else [])]
 
     def python(self) -> str:
         """The images' interpreter."""
@@ -290,7 +292,7 @@ class Docker:
         """Remove what jobs left that were not removed: their ptb was killed (then they have ended, since their stdin
         closed with it), or the engine was away when their time came."""
         for one in self.engine.containers(ptb__owner=container.owner(), ptb__role="job"):
-            ours = one.labels.get("ptb.process") == container.process(os.getpid())
+            ours = one.labels.get("ptb.process") == process(os.getpid())
             if container.is_orphan(one.labels) or (ours and one.name not in _ACTIVE):
                 self.engine.remove(one.id)
 
