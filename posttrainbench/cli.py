@@ -11,7 +11,8 @@ from posttrainbench.errors import PtbError
 VERBS = {
     "run": "let an agent post-train a model, and score what it leaves",
     "resume": "go on with a run at its first unfinished stage",
-    "stop": "end a run's session now",
+    "retry": "repeat a run that broke by no fault of its agent",
+    "stop": "end a run's session or evaluation now",
     "ps": "list containers of sessions and jobs, and GPUs",
     "logs": "print what a run's agent has written",
     "attach": "watch a run's session again",

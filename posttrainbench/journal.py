@@ -9,7 +9,7 @@ import fcntl
 import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Literal
 
@@ -94,6 +94,37 @@ class Journal:
         self.write(Event(at=now(), stage=name, event="done", seconds=round(time.monotonic() - begin, 3)))
 
 
+def process(pid: int) -> str:
+    """`pid:start`, which no later process has; empty when there is no such process."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_bytes()
+    except OSError:
+        return ""
+    return f"{pid}:{stat[stat.rindex(b')') + 2 :].split()[19].decode()}"
+
+
+def worker(path: Path) -> int | None:
+    """The process that holds a run's lock file, if it can be found here; None when nobody holds it. Raises
+    RunBusyError when somebody does who cannot be found: on another host, or in another container."""
+    try:
+        with path.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            return None
+    except FileNotFoundError:
+        return None
+    except BlockingIOError:
+        pass
+    for _ in range(10):  # It says who it is a moment after it has the lock.
+        known = path.read_text(errors="replace")
+        pid, _, _ = known.partition(":")
+        if pid.isdigit() and process(int(pid)) == known:
+            return int(pid)
+        time.sleep(0.1)
+    raise RunBusyError(
+        f"Another ptb is working on the run in {path.parent}, but it is no process of this host. Stop it where it runs."
+    )
+
+
 @contextmanager
 def exclusively(path: Path) -> Iterator[None]:
     """Hold a run's lock file; raises RunBusyError if another process does. The lock ends with the process."""
@@ -107,4 +138,8 @@ def exclusively(path: Path) -> Iterator[None]:
                 f"Another ptb is working on the run in {path.parent}. Watch it with `ptb show {path.parent.name}`, "
                 "or wait until it has ended."
             ) from None
+        with suppress(OSError):  # A full disk; then only `ptb stop` cannot find us.
+            file.truncate(0)
+            file.write(process(os.getpid()))
+            file.flush()
         yield

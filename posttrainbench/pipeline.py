@@ -35,7 +35,8 @@ from posttrainbench.journal import Journal, exclusively, now
 from posttrainbench.plan import Plan, code_digest
 from posttrainbench.record import Incident, Outcome, Prepared, Record, Times
 from posttrainbench.reporter import Reporter, following
-from posttrainbench.sandbox import Handle, Sandbox, SessionSpec
+from posttrainbench.sandbox import Handle, Sandbox, SessionSpec, preflight
+from posttrainbench.sandbox.preflight import Preflight
 from posttrainbench.strict import (
     digest_file,
     digest_folder,
@@ -290,6 +291,7 @@ def _compose(run: Run) -> Record:
         run=run.plan.run,
         plan=run.plan,
         prepared=_prepared(run),
+        preflight=_preflight(run),
         outcome=outcome,
         reason=reason,
         session=result,
@@ -325,9 +327,15 @@ def judge(
         return "infrastructure", f"No model ever answered the agent ({causes}). Mend that and run it again."
     match result.reason, frozen, final:
         case "lost", _, _:
-            return "infrastructure", "The session was lost: its supervisor ended without a result. Run it again."
+            return (
+                "infrastructure",
+                "The session was lost: its supervisor ended without a result. Repeat it: `ptb retry`.",
+            )
         case "stopped", _, _:
-            return "infrastructure", "The session was stopped from outside before it was over. Run it again."
+            return (
+                "infrastructure",
+                "The session was stopped from outside before it was over. Repeat it: `ptb retry`.",
+            )
         case _, Refused(code="no_checkpoint", reason=reason), _:
             return "no_checkpoint", reason
         case _, Refused(reason=reason), _:
@@ -339,7 +347,7 @@ def judge(
         case _, _, Measurement():
             return "scored", "The checkpoint was scored on the sealed test split."
         case _:
-            return "infrastructure", "The checkpoint was not scored. Run `ptb resume` or run it again."
+            return "infrastructure", "The checkpoint was not scored. Repeat it: `ptb retry`."
 
 
 def _incidents(run: Run, result: SessionResult, usage: Usage | None, summary: transcript.Summary) -> list[Incident]:
@@ -351,6 +359,8 @@ def _incidents(run: Run, result: SessionResult, usage: Usage | None, summary: tr
         found.append(Incident(kind="session_lost", detail=result.detail))
     if result.reason == "stopped" and (run.folder.session / "stop").exists():
         found.append(Incident(kind="stopped", detail="ptb stop"))
+    if result.reason == "disk_limit":
+        found.append(Incident(kind="disk_limit", detail=result.detail))
     if result.output_bytes > result.kept_bytes:
         found.append(
             Incident(kind="output_truncated", detail=f"{result.output_bytes} bytes written, {result.kept_bytes} kept")
@@ -386,7 +396,9 @@ def _artefacts(folder: RunFolder) -> dict[str, str]:
     """Files that back the record; the weights are named by their own manifest in `freeze`."""
     names = ["plan.json", "prepared.json", "session.json", "freeze.json", "audit.json", "trajectory.json"]
     names += [f"gateway/{name}.jsonl" for name in ("ledger", "hub", "packages", "egress")]
-    names += [f"session/{name}" for name in ("output.log", "output.index", "telemetry.jsonl", "result.json")]
+    names += [
+        f"session/{name}" for name in ("output.log", "output.index", "telemetry.jsonl", "result.json", preflight.FILE)
+    ]
     found = {name: digest_file(folder.path / name) for name in names if (folder.path / name).is_file()}
     if folder.evaluation.is_dir():
         found |= {f"evaluation/{name}": value for name, value in manifest(folder.evaluation).items()}
@@ -394,7 +406,7 @@ def _artefacts(folder: RunFolder) -> dict[str, str]:
 
 
 def _install(run: Run) -> tuple[str, str]:
-    """Folder and digest of the agent's program, if it brings one: from the npm registry, or of ours, laid out for it."""
+    """Folder and digest of the agent's program, if it brings one: from the npm registry, or of ours."""
     plan = run.plan
     if plan.agent.install:
         found = clis.obtain(Path(plan.agent.folder), plan.agent.install, run.cache, run.reporter.status)
@@ -447,6 +459,11 @@ def _lay(run: Run, splits: dict[str, list[data.Row]], split: Literal["dev", "tes
 
 def _prepared(run: Run) -> Prepared:
     return read_json(run.folder.prepared, Prepared)
+
+
+def _preflight(run: Run) -> Preflight | None:
+    path = run.folder.session / preflight.FILE
+    return read_json(path, Preflight) if path.exists() else None
 
 
 def _session(run: Run) -> SessionResult:

@@ -76,6 +76,8 @@ class Plan(Value, frozen=True, kw_only=True):
     max_tokens: int | None = None
     images: dict[str, str] = {}
     """Digest of each container image, by what it is for; none in a sandbox without images."""
+    retry_of: str = ""
+    """The run that broke by no fault of the agent's and that this one repeats."""
 
     @property
     def cell(self) -> str:

@@ -47,6 +47,8 @@ class Protocol(Value, frozen=True, kw_only=True):
     max_checkpoint_gb: float = 40.0
     max_output_mb: float = 64.0
     """How much of the agent's output is kept: half from its beginning, half from its end."""
+    max_disk_gb: float = 0.0
+    """How much the agent's folders may take on the disk; more ends its session. 0: no limit."""
     min_free_gb: float = 1.0
     """Free disk that prepare asks for."""
     early_stop: EarlyStop = msgspec.field(default_factory=EarlyStop)

@@ -16,6 +16,7 @@ from posttrainbench.evaluation import CheckpointUnusable, Measurement
 from posttrainbench.gateway.ledger import Usage
 from posttrainbench.integrity import Audit
 from posttrainbench.plan import Plan
+from posttrainbench.sandbox.preflight import Preflight
 from posttrainbench.scores import Scores
 from posttrainbench.strict import Value, digest_file, digest_value, read_json, write_json
 from posttrainbench.transcript import Summary
@@ -53,6 +54,7 @@ class Incident(Value, frozen=True, kw_only=True):
         "upgraded",
         "stopped",
         "disk_full",
+        "disk_limit",
         "stall",
         "output_truncated",
         "processes_killed",
@@ -63,6 +65,7 @@ class Incident(Value, frozen=True, kw_only=True):
         "throttled",
         "budget_spent",
         "usage_disagrees",
+        "gpu_lost",
     ]
     detail: str
 
@@ -82,6 +85,8 @@ class Record(Value, frozen=True, kw_only=True):
     run: str
     plan: Plan
     prepared: Prepared
+    preflight: Preflight | None = None
+    """What the session's GPUs were like before it; None without any."""
     outcome: Outcome
     reason: str
     """Why, in a sentence that the agent's author understands."""

@@ -2,7 +2,8 @@
 
 It starts the command of SESSION_DIR/spec.json, keeps the clock, stores the output within bounds, samples what the
 command uses, and ends every process that the command started: at the deadline, when SESSION_DIR/stop appears, when it
-is told to (SIGTERM), and when the command has ended by itself. It writes:
+is told to (SIGTERM), when the folders of the command take more than max_disk_bytes, and when the command has ended by
+itself. It writes:
 
     lock             held (flock) for as long as this process lives
     claim            who runs the session; a second supervisor finds it and leaves
@@ -14,7 +15,9 @@ is told to (SIGTERM), and when the command has ended by itself. It writes:
 
 A disk that is full costs samples and output, not the session. What this cannot do: without a PID namespace (bubblewrap
 or a container) a process that keeps forking and leaving its group may outrun the killing for a while, and when this
-process itself is killed with SIGKILL, only the command dies with it, not what the command started.
+process itself is killed with SIGKILL, only the command dies with it, not what the command started. Disk is measured by
+walking the folders, so a limit is overrun by what is written during a walk; a file that was removed and is still open,
+and one that is moved about just then, go uncounted. The kernel holds single files alone to the limit (RLIMIT_FSIZE).
 """
 
 import contextlib
@@ -23,12 +26,14 @@ import datetime
 import fcntl
 import json
 import os
+import resource
 import select
 import shutil
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -36,8 +41,12 @@ PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
 SAMPLE_SECONDS = 5.0
 INDEX_SECONDS = 1.0
 TICK_SECONDS = 0.05
+WALK_SECONDS = 0.01
+WALK_LINKS = 1_000_000
+PATH_PIECE = 2048
 KILL_SECONDS = 30.0
 START_SECONDS = 20.0
+NOBODY = 65534
 RESERVE_BYTES = 65536
 TICKS, PAGE = os.sysconf("SC_CLK_TCK"), os.sysconf("SC_PAGE_SIZE")
 GPU_FIELDS = "index,utilization.gpu,memory.used,memory.total,power.draw,temperature.gpu"
@@ -136,11 +145,102 @@ def write_json(path: Path, value: dict[str, Any]) -> None:
     temporary.replace(path)
 
 
+class Usage:
+    """What folders take on their disk, measured over and over by a walk that gets a slice of each tick, so that no tree
+    is big enough to hold up the clock. Links are not followed, and other file systems are left out."""
+
+    def __init__(self, folders: list[str], limit: int) -> None:
+        self.folders, self.limit = [os.fsencode(folder) for folder in folders], limit
+        self.whole = self.partial = self.over = 0
+        self.walk: Iterator[None] | None = None
+        self.due = self.begun = time.monotonic()
+
+    @property
+    def used(self) -> int:
+        """Bytes: of the last walk, or of the present one if it has met more already."""
+        return max(self.whole, self.partial)
+
+    @property
+    def exceeded(self) -> bool:
+        """Whether two walks in a row met more than the limit; one may count twice what is moved about meanwhile."""
+        return self.over > 1
+
+    def tick(self) -> None:
+        """Walk on for a moment. Between two walks is a pause that grows with them."""
+        now = time.monotonic()
+        if now < self.due or not self.folders:
+            return
+        if self.walk is None:
+            self.walk, self.partial, self.begun = self._steps(), 0, now
+        self.due = now + TICK_SECONDS
+        while time.monotonic() < now + WALK_SECONDS:
+            ended, over = next(self.walk, self) is self, 0 < self.limit < self.partial
+            if ended or over:
+                self.whole, self.partial, self.walk = self.partial, 0, None
+                self.over = self.over + 1 if over else 0
+                self.due = now if over else now + max(SAMPLE_SECONDS, now - self.begun)
+                return
+
+    def _steps(self) -> Iterator[None]:
+        links: set[tuple[int, int]] = set()
+        for folder in self.folders:
+            waiting, device = [folder], -1
+            while waiting:
+                path = waiting.pop()
+                yield
+                try:
+                    descriptor = open_folder(path)
+                except OSError:  # Gone meanwhile, or not ours to read.
+                    continue
+                try:
+                    own = os.fstat(descriptor)
+                    device = own.st_dev if device < 0 else device
+                    if own.st_dev != device:
+                        continue
+                    self.partial += own.st_blocks * 512
+                    # The scan works on a copy of the descriptor.
+                    with contextlib.suppress(OSError), os.scandir(descriptor) as entries:
+                        for number, entry in enumerate(entries):
+                            if number % 16 == 0:
+                                yield
+                            self._count(entry, os.path.join(path, os.fsencode(entry.name)), waiting, links)
+                finally:
+                    os.close(descriptor)
+
+    def _count(self, entry: "os.DirEntry[str]", path: bytes, waiting: list[bytes], links: set[tuple[int, int]]) -> None:
+        with contextlib.suppress(OSError):
+            if entry.is_dir(follow_symlinks=False):
+                waiting.append(path)
+                return
+            found = entry.stat(follow_symlinks=False)
+            if found.st_nlink > 1:
+                key = (found.st_dev, found.st_ino)
+                if key in links:
+                    return
+                if len(links) < WALK_LINKS:  # Beyond that, each further name counts again.
+                    links.add(key)
+            self.partial += found.st_blocks * 512
+
+
+def open_folder(path: bytes) -> int:
+    """A descriptor of a folder whose path may be longer than the kernel takes at once."""
+    descriptor = os.open(b"/", os.O_RDONLY)
+    while path:
+        piece = path[: path.rindex(b"/", 0, PATH_PIECE)] if len(path) > PATH_PIECE else path
+        path = path[len(piece) :].lstrip(b"/")
+        try:
+            inner = os.open(piece, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=descriptor)
+        finally:
+            os.close(descriptor)
+        descriptor = inner
+    return descriptor
+
+
 class Sampler:
     """Telemetry. nvidia-smi can hang beyond the reach of SIGKILL, so nothing here ever waits for it."""
 
-    def __init__(self, path: Path, workspace: str, started: float) -> None:
-        self.path, self.workspace, self.started = path, workspace, started
+    def __init__(self, path: Path, workspace: str, usage: Usage, started: float) -> None:
+        self.path, self.workspace, self.usage, self.started = path, workspace, usage, started
         self.nvidia_smi = shutil.which("nvidia-smi")
         self.query: subprocess.Popen[bytes] | None = None
         self.due = self.before = started
@@ -199,6 +299,7 @@ class Sampler:
             "cpu_percent": round(100 * used / (now - self.before), 1) if now - self.before > 0.1 else 0.0,
             "memory_mb": round(sum(row.memory for row in rows) / 2**20, 1),
             "disk_free_mb": 0.0,
+            "disk_used_mb": round(self.usage.used / 2**20, 1),
             "processes": len(rows),
             "gpus": gpus,
         }
@@ -223,7 +324,10 @@ class Session:
         self.wrapper_pids: set[int] = set()
         log = spec.get("log_fd") or os.open(folder / "output.log", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
         self.output = Output(log, folder / "output.index", spec["max_output_bytes"])
-        self.sampler = Sampler(folder / "telemetry.jsonl", spec["workspace"], self.started)
+        self.max_disk = spec.get("max_disk_bytes", 0)
+        measured = ("workspace", "home", "tmp") if "max_disk_bytes" in spec else ()
+        self.usage = Usage([spec[name] for name in measured], self.max_disk)
+        self.sampler = Sampler(folder / "telemetry.jsonl", spec["workspace"], self.usage, self.started)
 
     def run(self) -> dict[str, Any]:
         """The turns, and how it ended."""
@@ -239,6 +343,9 @@ class Session:
             reason = "exited"  # It did start; what failed is its continuation, which `detail` tells.
         self.sampler.close()
         self.output.close()
+        if reason == "disk_limit":
+            used, most = self.usage.used / 1e9, self.max_disk / 1e9
+            detail += f"Its folders took {used:.2f} GB on the disk, of {most:.2f} GB at most."
         if left := len(self.alive() if self.main else []):
             detail += f" {left} processes could not be ended."
         if self.output.unwritable:
@@ -276,7 +383,7 @@ class Session:
                 stderr=write,
                 start_new_session=True,
                 pass_fds=[status_write, block] if wrapper else [],
-                preexec_fn=lambda: PRCTL(PR_SET_PDEATHSIG, signal.SIGKILL),
+                preexec_fn=self.limit,
             )
         except (OSError, ValueError) as error:
             self.output.write(f"{command[0]} could not be started: {error}\n".encode(), begin - self.started)
@@ -318,19 +425,29 @@ class Session:
         )
         return reason, ""
 
+    def limit(self) -> None:
+        """What the command begins with: it dies with us, and no file of its grows beyond the limit of all."""
+        PRCTL(PR_SET_PDEATHSIG, signal.SIGKILL)
+        if self.max_disk:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (self.max_disk, self.max_disk))
+
     def wait(self) -> str:
-        """Take output until the command ends (`exited`), time is over (`deadline`) or we are told to (`stopped`)."""
+        """Take output until the command ends (`exited`), time is over (`deadline`), its folders take too much
+        (`disk_limit`) or we are told to end it (`stopped`)."""
         assert self.main
         stop, parent = self.folder / "stop", self.spec.get("parent", 0)
         while True:
             self.pump(TICK_SECONDS)
             self.sampler.tick()
+            self.usage.tick()
             if self.main.poll() is not None:
                 return "exited"
             if self.told_to_stop or stop.exists() or (parent and os.getppid() != parent):
                 return "stopped"
             if time.monotonic() >= self.deadline:
                 return "deadline"
+            if self.usage.exceeded:
+                return "disk_limit"
 
     def pump(self, seconds: float) -> bool:
         """Take one piece of output if some comes within `seconds`; False when none came."""
@@ -363,10 +480,15 @@ class Session:
         if not relays:
             return None
         namespace = ["--namespace", str(within)] if within else []
+        contained = self.spec.get("own_processes", False)
         relay = subprocess.Popen(
             [sys.executable, "-I", "-S", str(RELAY), *namespace, *relays],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
+            # In a container it needs nothing but the sockets: neither what root may do, nor to be the agent's user.
+            user=NOBODY if contained else None,
+            group=NOBODY if contained else None,
+            extra_groups=[] if contained else None,
         )
         WAITED_FOR.add(relay.pid)
         OURS.add(relay.pid)

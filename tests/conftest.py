@@ -13,7 +13,9 @@ WANTS = {
     "engine": "docker",
     "image": "docker",
     "bubblewrap": "bubblewrap",
-} | {"npm": "clis"}
+    "npm": "clis",
+    "podman": "podman",
+}
 """A word of a skip's reason, and the tool that is wanting."""
 EXCUSED = ("root",)
 """Words of reasons that are no want of a tool: what root may do, and what it cannot help doing."""

@@ -32,10 +32,10 @@ def reachable() -> Engine:
     return engine
 
 
-def missing(what: str) -> None:
-    """Skip, or fail where PTB_REQUIRE asks for docker."""
-    if "docker" in os.environ.get("PTB_REQUIRE", "").split(","):
-        pytest.fail(f"docker is required here: {what}")
+def missing(what: str, tool: str = "docker") -> None:
+    """Skip, or fail where PTB_REQUIRE asks for the tool."""
+    if tool in os.environ.get("PTB_REQUIRE", "").split(","):
+        pytest.fail(f"{tool} is required here: {what}")
     pytest.skip(what)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from posttrainbench.errors import RunBusyError
-from posttrainbench.journal import Journal, exclusively
+from posttrainbench.journal import Journal, exclusively, worker
 
 
 def test_a_stage_is_journalled_before_and_after(tmp_path: Path) -> None:
@@ -69,3 +69,19 @@ with exclusively(Path({str(lock)!r})):
         other.kill()
     with exclusively(lock):
         pass
+
+
+def test_who_works_on_a_run_is_known_while_it_does(tmp_path: Path) -> None:
+    lock = tmp_path / ".lock"
+    assert worker(lock) is None
+    script = "import sys, time; from pathlib import Path; from posttrainbench.journal import exclusively\n"
+    script += "with exclusively(Path(sys.argv[1])): print('held', flush=True); time.sleep(60)"
+    with subprocess.Popen([sys.executable, "-c", script, str(lock)], stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None and process.stdout.readline() == b"held\n"
+        assert worker(lock) == process.pid
+        process.kill()
+    assert worker(lock) is None
+    with exclusively(lock):
+        lock.write_text("1:1")
+        with pytest.raises(RunBusyError, match="no process of this host"):
+            worker(lock)

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from driving import CELL, folder, ptb, run
 
+ROOT = Path(__file__).parent.parent
 SHORT = ["--hours", "0.0014"]
 """Five seconds."""
 COPY = "cp -r $PTB_MODEL final_model"
@@ -80,6 +81,17 @@ def test_a_gigabyte_of_output_is_bounded_and_the_run_is_scored(tmp_path: Path) -
     assert log.stat().st_size < 17_000_000
     assert log.read_bytes().endswith(b"the last words\n")
     assert "output_truncated" in [one["kind"] for one in record["incidents"]]
+
+
+def test_an_agent_that_takes_too_much_disk_is_ended_and_judged_by_what_it_left(tmp_path: Path) -> None:
+    rules = ROOT.joinpath("protocols/smoke.toml").read_text()
+    rules = rules.replace('name = "smoke"', 'name = "narrow"').replace("max_disk_gb = 10", "max_disk_gb = 0.1")
+    (tmp_path / "narrow.toml").write_text(rules)
+    script = f"{COPY}; for i in 1 2 3 4; do head -c 30000000 /dev/zero > $i; done; sleep 100"
+    record = shell(script, tmp_path, "--limit", "4", "--protocols-dir", str(tmp_path), "--protocol", "narrow")
+    assert (record["session"]["reason"], record["outcome"]) == ("disk_limit", "scored")
+    assert "disk_limit" in [one["kind"] for one in record["incidents"]]
+    assert "may take 0.1 GB together" in (folder(record, tmp_path) / "workspace/prompt.md").read_text()
 
 
 @pytest.mark.parametrize(

@@ -48,6 +48,7 @@ def audit(severity: Any = "none") -> Audit:
     [
         ("exited", FROZEN, "none", MEASURED, "scored", "scored"),
         ("deadline", FROZEN, "none", MEASURED, "scored", "scored"),
+        ("disk_limit", FROZEN, "none", MEASURED, "scored", "scored"),
         ("failed_to_start", ABSENT, "none", None, "no_checkpoint", "There is none."),
         ("exited", INVALID, "none", None, "invalid_checkpoint", "pickle"),
         ("exited", FROZEN, "none", UNUSABLE, "invalid_checkpoint", "no weights"),

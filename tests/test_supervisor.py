@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -342,3 +343,99 @@ def test_telemetry_of_gpus_comes_from_a_program_that_may_hang(tmp_path, hangs):
     assert first["gpus"] == ([] if hangs else [known])
     result = json.loads((session / "result.json").read_text())
     assert (result["reason"], result["killed"]) == ("deadline", 1)
+
+
+def lay_folders(tmp_path: Path, command: list[str], limit: int) -> Path:
+    """A session whose folders are measured, `limit` bytes at most."""
+    folders = {name: str(tmp_path / name) for name in ("home", "tmp")}
+    for folder in folders.values():
+        os.mkdir(folder)
+    return lay(tmp_path, command, max_disk_bytes=limit, **folders)
+
+
+def measured(tmp_path: Path, *names: str, limit: int = 0) -> supervisor.Usage:
+    """A whole walk through folders."""
+    usage = supervisor.Usage([str(tmp_path / name) for name in names], limit)
+    while not usage.whole:
+        usage.due = 0
+        usage.tick()
+    return usage
+
+
+def test_folders_that_take_too_much_end_the_session(tmp_path):
+    script = "mkdir ../home/deep; for i in 1 2 3 4 5 6; do head -c 1000000 /dev/zero > ../home/deep/$i; done; sleep 60"
+    session = lay_folders(tmp_path, ["sh", "-c", script], 5_000_000)
+    begun = time.monotonic()
+    assert begin(session).wait(60) == 0
+    result = json.loads((session / "result.json").read_text())
+    assert (result["reason"], result["exit_code"]) == ("disk_limit", None)
+    assert re.fullmatch(r"Its folders took 0\.01 GB on the disk, of 0\.01 GB at most\.", result["detail"])
+    assert time.monotonic() - begun < 3 * supervisor.SAMPLE_SECONDS
+
+
+def test_a_single_file_is_held_to_the_limit_by_the_kernel(tmp_path):
+    session = lay_folders(tmp_path, ["sh", "-c", "head -c 9000000 /dev/zero > file; stat -c %s file"], 5_000_000)
+    assert begin(session).wait(60) == 0
+    assert output(tmp_path).split()[-1] == b"5000000"
+
+
+def test_a_sample_says_what_the_folders_take(tmp_path):
+    script = "head -c 4000000 /dev/zero > file; sync file; sleep 11"
+    session = lay_folders(tmp_path, ["sh", "-c", script], 0)
+    assert begin(session).wait(60) == 0
+    samples = [json.loads(line) for line in (session / "telemetry.jsonl").read_text().splitlines()]
+    assert 3.5 < samples[-1]["disk_used_mb"] < 4.5
+
+
+def test_links_are_not_followed_and_names_of_one_file_count_once(tmp_path):
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "outside/file").write_bytes(bytes(3_000_000))
+    (tmp_path / "one").mkdir()
+    (tmp_path / "two").mkdir()
+    (tmp_path / "one/file").write_bytes(bytes(1_000_000))
+    for name in ("one/again", "two/again"):
+        os.link(tmp_path / "one/file", tmp_path / name)
+    os.symlink(tmp_path / "outside", tmp_path / "one/link")
+    os.symlink(tmp_path / "outside/file", tmp_path / "one/file-link")
+    os.symlink(tmp_path / "outside", tmp_path / "three")
+    (tmp_path / "one/sparse").touch()
+    os.truncate(tmp_path / "one/sparse", 10**12)
+    assert 1_000_000 <= measured(tmp_path, "one", "two", "three", "four").used < 1_050_000
+
+
+def test_a_tree_of_any_depth_is_measured_in_slices(tmp_path):
+    deep = os.open(tmp_path, os.O_RDONLY)
+    for _ in range(3000):
+        os.mkdir("d" * 20, dir_fd=deep)
+        inner = os.open("d" * 20, os.O_RDONLY, dir_fd=deep)
+        os.close(deep)
+        deep = inner
+    with os.fdopen(os.open("file", os.O_WRONLY | os.O_CREAT, dir_fd=deep), "wb") as file:
+        file.write(bytes(50_000_000))
+    os.close(deep)
+    usage = supervisor.Usage([str(tmp_path)], 0)
+    longest = 0.0
+    while not usage.whole:
+        before = time.monotonic()
+        usage.due = 0
+        usage.tick()
+        longest = max(longest, time.monotonic() - before)
+    assert usage.used > 50_000_000
+    assert longest < 1
+    subprocess.run(["rm", "-rf", str(tmp_path / ("d" * 20))], check=True)
+
+
+def test_one_walk_over_the_limit_is_not_enough(tmp_path):
+    """What is moved while it is walked past may be counted twice."""
+    (tmp_path / "one").mkdir()
+    (tmp_path / "one/file").write_bytes(bytes(1_000_000))
+    usage = measured(tmp_path, "one", limit=900_000)
+    assert not usage.exceeded
+    os.truncate(tmp_path / "one/file", 0)
+    usage.tick()
+    assert not usage.exceeded
+    (tmp_path / "one/file").write_bytes(bytes(1_000_000))
+    for _ in range(2):
+        usage.due = 0
+        usage.tick()
+    assert usage.exceeded

@@ -1,4 +1,5 @@
-"""What befell a session, read from its telemetry and the times of its output: stalls, and a disk that was full.
+"""What befell a session, read from its telemetry and the times of its output: stalls, a disk that was full, and a
+GPU that no longer answered.
 
 An agent that says nothing while a GPU works is healthy; one that says nothing while nothing works is not. So a stall is
 a stretch without output in which processor and GPUs were idle too. It is a fact for the reader of a record, and ends
@@ -19,7 +20,10 @@ IDLE_GPU_PERCENT = 5.0
 FULL_DISK_MB = 16.0
 """Less free than this, and a save of any model fails."""
 
-Kind = Literal["stall", "disk_full"]
+LOST_SECONDS = 30.0
+"""A busy machine may answer late once; a card that is silent for so long is lost."""
+
+Kind = Literal["stall", "disk_full", "gpu_lost"]
 
 
 class Mark(msgspec.Struct, frozen=True):
@@ -38,6 +42,25 @@ def incidents(session: Path) -> list[tuple[Kind, str]]:
     full = [sample for sample in samples if sample.disk_free_mb < FULL_DISK_MB]
     if full:
         found.append(("disk_full", f"{full[0].disk_free_mb:.0f} MB free at {full[0].t:.0f} s"))
+    return found + [
+        ("gpu_lost", f"{left} of {cards} GPUs answered from {begin:.0f} s to {end:.0f} s")
+        for left, cards, begin, end in losses(samples)
+    ]
+
+
+def losses(samples: Sequence[Sample]) -> list[tuple[int, int, float, float]]:
+    """Stretches of at least LOST_SECONDS in which fewer cards answered than before: how many, of how many, from, to."""
+    found: list[tuple[int, int, float, float]] = []
+    most = 0
+    stretch: list[tuple[int, float]] = []
+    for sample in [*samples, None]:
+        answered = sum(1 for gpu in sample.gpus if gpu.get("memory.used") is not None) if sample else most
+        if sample and answered < most:
+            stretch.append((answered, sample.t))
+            continue
+        if stretch and stretch[-1][1] - stretch[0][1] >= LOST_SECONDS:
+            found.append((min(left for left, _ in stretch), most, stretch[0][1], stretch[-1][1]))
+        stretch, most = [], max(most, answered)
     return found
 
 

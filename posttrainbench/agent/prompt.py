@@ -24,6 +24,7 @@ The final score is the mean `{metric}` over questions that you do not have. Answ
 - **Time**: {hours} of wall-clock time, all in all. `python timer.py` prints what is left. At the end all your
   processes are killed, so save early and often, and keep something valid in `final_model/` at every moment.
 - **Machine**: {machine}, {network}.
+- **Disk**: {disk}
 {budget}- `$PTB_MODEL`: the base model's folder. Read only.
 - `$PTB_BENCH`: the benchmark's folder, read only: `questions.jsonl` (development questions with their answers),
   `shots.jsonl` (worked examples), {train}the scorer, and `cell.py`, which does the scoring.
@@ -54,6 +55,9 @@ If it is missing or cannot be loaded, the run counts as a failure.
 
 Breaking rule 1 or 2 disqualifies the run; what breaks rule 3 is reported beside the score.
 """
+
+DISK = """your working folder, `$HOME` and `$TMPDIR` may take {:g} GB together. Beyond that your session ends at
+  once, as if your time were over."""
 
 
 CONTINUE = """\
@@ -87,6 +91,7 @@ def render(plan: Plan, bench: Path) -> str:
         machine="no GPU, processors only" if gpus == 0 else "one GPU" if gpus == 1 else f"{gpus} GPUs",
         network=networks[protocol.network],
         budget=budget(plan),
+        disk=DISK.format(protocol.max_disk_gb) if protocol.max_disk_gb else "as much as there is.",
         train="`train.jsonl` (training data), " if (bench / "train.jsonl").is_file() else "",
         gigabytes=protocol.max_checkpoint_gb,
     )

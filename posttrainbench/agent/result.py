@@ -23,7 +23,7 @@ class Turn(msgspec.Struct, frozen=True, kw_only=True):
 class SessionResult(msgspec.Struct, frozen=True, kw_only=True):
     """How the session ended. `session/result.json`."""
 
-    reason: Literal["exited", "deadline", "stopped", "failed_to_start", "lost"]
+    reason: Literal["exited", "deadline", "disk_limit", "stopped", "failed_to_start", "lost"]
     seconds: float
     exit_code: int | None = None
     signal: int | None = None
@@ -42,6 +42,8 @@ class Sample(msgspec.Struct, frozen=True, kw_only=True):
     cpu_percent: float = 0.0
     memory_mb: float = 0.0
     disk_free_mb: float = 0.0
+    disk_used_mb: float = 0.0
+    """What workspace, home and tmp took, as last measured."""
     processes: int = 0
     gpus: list[dict[str, float]] = []
 

@@ -71,6 +71,7 @@ def spec(
         seconds=plan.hours * 3600,
         grace_seconds=plan.protocol.grace_seconds,
         max_output_bytes=int(plan.protocol.max_output_mb * 1e6),
+        max_disk_bytes=int(plan.protocol.max_disk_gb * 1e9),
         early_stop_times=early.times if early.policy == "continue" else 0,
         early_stop_seconds_left=early.minutes_left * 60,
         gpus=plan.protocol.gpus,

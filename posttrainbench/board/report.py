@@ -146,6 +146,7 @@ def _ended(record: Record) -> str:
     how = {
         "exited": f"The agent ended by itself with exit code {result.exit_code}",
         "deadline": "The agent was ended at its deadline",
+        "disk_limit": "The agent was ended since its folders took too much of the disk",
         "stopped": "The session was stopped by the person who ran it",
         "failed_to_start": "The agent's command could not be started",
         "lost": "The session was lost",

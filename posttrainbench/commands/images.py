@@ -73,11 +73,11 @@ def _build(engine: Engine, variant: str, args: argparse.Namespace) -> int:
 
 def _verify(engine: Engine, variant: str) -> int:
     """Versions are asked of each image itself, in the container that a job would get."""
-    pins = images.pins()
+    pins = images.requirements(variant)
     found = images.digests(engine, variant)
     for kind in images.KINDS:
-        lines = [*pins.eval, *pins.variants[variant].extra, *(pins.train if kind == "train" else [])]
-        wanted = {line.partition("==")[0].partition("[")[0]: line.partition("==")[2] for line in lines}
+        lines = [*pins["eval"], *(pins["train"] if kind == "train" else [])]
+        wanted = {images.package(line): line.partition("==")[2] for line in lines}
         with tempfile.TemporaryDirectory() as folder:
             job = JobSpec(
                 command=[images.PYTHON, "-c", VERSIONS, *wanted],

@@ -65,6 +65,8 @@ def notes(record: Record, folder: RunFolder) -> list[str]:
             "Much of a gain like this is format: the untouched base model scores "
             f"{100 * record.scores.few_shot.value:.1f} % when it only sees worked examples."
         )
+    if record.plan.retry_of:
+        lines.append(f"A retry of {record.plan.retry_of}, which broke by no fault of the agent.")
     if not record.plan.protocol.scored:
         lines.append(f"Protocol {record.plan.protocol.name} is for trying things out; no board ranks it.")
     lines += [f"incident: {one.kind}: {one.detail}" for one in record.incidents]

@@ -60,15 +60,20 @@ def main(args: argparse.Namespace) -> int:
     settings = options.load(args)
     drawn = draw(args, settings)
     if args.dry_run:
-        print(msgspec.json.format(msgspec.json.encode(drawn), indent=2).decode() if args.json else _preview(drawn))
+        print(msgspec.json.format(msgspec.json.encode(drawn), indent=2).decode() if args.json else preview(drawn))
         return 0
+    return carry_out(drawn, settings, as_json=args.json)
+
+
+def carry_out(drawn: Plan, settings: Settings, as_json: bool) -> int:
+    """Carry out a new run from its plan."""
     _check_extras(drawn)
-    reporter: Reporter = Silent() if args.json else Terminal()
+    reporter: Reporter = Silent() if as_json else Terminal()
     folder = pipeline.create(drawn, settings.runs)
     reporter.say(f"run {drawn.run}")
     sandbox = kinds.open_sandbox(drawn.sandbox, drawn.images)
     sealed = pipeline.carry_out(pipeline.Run(drawn, folder, settings.cache, sandbox, reporter))
-    return outcome.show(sealed, folder, as_json=args.json)
+    return outcome.show(sealed, folder, as_json=as_json)
 
 
 def draw(args: argparse.Namespace, settings: Settings) -> Plan:
@@ -118,7 +123,8 @@ def draw(args: argparse.Namespace, settings: Settings) -> Plan:
     return drawn
 
 
-def _preview(drawn: Plan) -> str:
+def preview(drawn: Plan) -> str:
+    """A plan in a few lines."""
     questions = drawn.limit or drawn.task.splits["test"].size
     return "\n".join(
         [

@@ -28,7 +28,7 @@ def main(args: argparse.Namespace) -> int:
     if args.json:
         print(to_json(plan).decode(), end="")
         return 0
-    print(f"{plan.agent.label} on {plan.cell}, unfinished")
+    print(f"{plan.agent.label} on {plan.cell}, unfinished" + (f", a retry of {plan.retry_of}" if plan.retry_of else ""))
     for event in Journal(folder.journal).events():
         if event.event != "note":
             detail = event.detail.get("error", "")

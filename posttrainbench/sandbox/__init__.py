@@ -8,6 +8,10 @@ from pathlib import Path
 from typing import Literal, Protocol
 
 from posttrainbench.strict import Value
+from posttrainbench.supervisor import SAMPLE_SECONDS
+
+DISK_GAP = f"What the agent takes on the disk is measured every {SAMPLE_SECONDS:g} s or slower, not held by the kernel."
+"""A sentence for `Sandbox.isolation`."""
 
 
 class Mounts(Value, frozen=True, kw_only=True):
@@ -35,6 +39,8 @@ class SessionSpec(Value, frozen=True, kw_only=True):
     seconds: float
     grace_seconds: float
     max_output_bytes: int
+    max_disk_bytes: int = 0
+    """What workspace, home and tmp may take together; 0: no limit."""
     early_stop_times: int
     early_stop_seconds_left: float
     gateway: str = ""
@@ -80,7 +86,7 @@ class Handle(Value, frozen=True, kw_only=True):
     data: dict[str, str]
 
 
-Happening = Literal["out_of_memory", "supervisor_lost", "engine_stopped"]
+Happening = Literal["out_of_memory", "supervisor_lost", "engine_stopped", "gpu_lost"]
 """What may befall a session from outside."""
 
 

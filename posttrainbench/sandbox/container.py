@@ -7,7 +7,8 @@ Inside a session's container
     /ptb/installed  /ptb/gateway         read-only, where there are such: the agent's program, the gateway's sockets
     /ptb/session                         the supervisor's alone: its owner is another user, and nobody else may enter
 
-The supervisor is root without any capability but three: to become the agent's user, and to end what that user started.
+The supervisor is root without any capability but four: to become the agent's user (two), to end what that user started,
+and to measure the agent's folders, whoever may read them.
 The agent's user is the run's own, has no capability and can gain none. A job sees what it was given under the very
 paths of the host, as a user of its own.
 """
@@ -25,6 +26,7 @@ import msgspec
 
 from posttrainbench import relay, supervisor
 from posttrainbench.errors import UsageError
+from posttrainbench.journal import process
 from posttrainbench.sandbox import JobSpec, SessionSpec
 from posttrainbench.sandbox.engine import Mount, Settings
 from posttrainbench.sandbox.images import PYTHON
@@ -90,15 +92,6 @@ def labels(run: str, role: str, seconds: float) -> dict[str, str]:
     }
 
 
-def process(pid: int) -> str:
-    """`pid:start`, which no later process has; empty when there is no such process."""
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_bytes()
-    except OSError:
-        return ""
-    return f"{pid}:{stat[stat.rindex(b')') + 2 :].split()[19].decode()}"
-
-
 def is_orphan(found: dict[str, str]) -> bool:
     """Whether a job's labels name a ptb of this host that is gone."""
     known = found.get("ptb.process", "")
@@ -136,7 +129,7 @@ def session(spec: SessionSpec, image: str, limits: Limits, gpus: list[str], pret
             **({"ptb.gpus": ",".join(gpus)} if gpus else {}),
         },
         mounts=mounts,
-        capabilities=["SETUID", "SETGID", "KILL", *more],
+        capabilities=["SETUID", "SETGID", "KILL", "DAC_READ_SEARCH", *more],
         gpus=[] if pretended else gpus,
         memory_bytes=limits.memory_bytes,
         cpus=limits.cpus,

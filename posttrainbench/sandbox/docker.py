@@ -20,7 +20,20 @@ import msgspec
 
 from posttrainbench import supervisor
 from posttrainbench.errors import InfrastructureError
-from posttrainbench.sandbox import Handle, Happening, JobResult, JobSpec, SessionSpec, container, docker_job, images
+from posttrainbench.journal import process
+from posttrainbench.sandbox import (
+    DISK_GAP,
+    Handle,
+    Happening,
+    JobResult,
+    JobSpec,
+    Mounts,
+    SessionSpec,
+    container,
+    docker_job,
+    images,
+    preflight,
+)
 from posttrainbench.sandbox.container import Limits
 from posttrainbench.sandbox.engine import Container, Engine, Mount, Settings
 from posttrainbench.sandbox.leases import Leases, pretended
@@ -29,6 +42,7 @@ from posttrainbench.strict import disk, read_json, write_json
 START_SECONDS = 60.0
 LEASE_SECONDS = 7 * 86400.0
 INCIDENTS = "incidents.json"
+PODMAN_GAP = "Under podman, /run and /var/tmp can be written too; what lies there takes of the container's memory."
 _ACTIVE: set[str] = set()
 """Names of the jobs that this process runs now."""
 
@@ -59,7 +73,7 @@ class Docker:
 
     def isolation(self) -> list[str]:
         """What is not isolated, a sentence each."""
-        return ["The space that the agent takes on the disk of the runs' folder is not limited."]
+        return [DISK_GAP, *([PODMAN_GAP] if self.engine.is_podman() else [])]
 
     def python(self) -> str:
         """The images' interpreter."""
@@ -149,10 +163,36 @@ class Docker:
         with disk("lay out the session's folder"):
             session.mkdir(parents=True, exist_ok=True)
             session.chmod(0o700)
+        if gpus:
+            self._examine(spec, gpus, image)
         write_json(session / container.SPEC, container.inside(spec, gpus, pretended()))
         write_json(session / "spec.json", spec)
         self._own(spec, container.user_of(name))
         return self.engine.create(settings)
+
+    def _examine(self, spec: SessionSpec, gpus: list[str], image: str) -> None:
+        """Look at the leased cards, and have the session's image compute on them; raises if one is not fit."""
+        token = f"ptb-preflight-{secrets.token_hex(8)}"
+        job = JobSpec(
+            command=[images.PYTHON, "-I", "-c", preflight.PRODUCT],
+            cwd="/",
+            env={},
+            mounts=Mounts(read=[], write=[]),
+            log=str(Path(spec.session) / "preflight.log"),
+            seconds=preflight.PRODUCT_SECONDS,
+        )
+        settings = container.job(job, image, self.limits, gpus, pretended(), spec.run, container.user_of(token))
+        cards, xids = preflight.cards(), preflight.xids()
+        _ACTIVE.add(token)
+        try:
+            said = docker_job.run(self.engine, job, msgspec.structs.replace(settings, name=token)).tail
+        finally:
+            _ACTIVE.discard(token)
+        found = preflight.judged(gpus, cards, xids, said, pretended=pretended())
+        write_json(Path(spec.session) / preflight.FILE, found)
+        if found.failures:
+            self.leases.release(container.name(spec))
+        preflight.check(found, spec.run)
 
     def _await_start(self, spec: SessionSpec, made: str) -> None:
         session, until = Path(spec.session), time.monotonic() + START_SECONDS
@@ -190,6 +230,9 @@ class Docker:
             reason = json.loads((session / "result.json").read_bytes())["reason"]
             if reason == "stopped" and not (session / "stop").exists():
                 facts.append(("engine_stopped", "the supervisor was told to stop, and not by ptb"))
+        if (session / preflight.FILE).exists():
+            before = read_json(session / preflight.FILE, preflight.Preflight)
+            facts += [("gpu_lost", said) for said in preflight.lost(before, preflight.cards(), preflight.xids())]
         if not (session / INCIDENTS).exists() and session.is_dir():
             write_json(session / INCIDENTS, facts)
 
@@ -249,7 +292,7 @@ class Docker:
         """Remove what jobs left that were not removed: their ptb was killed (then they have ended, since their stdin
         closed with it), or the engine was away when their time came."""
         for one in self.engine.containers(ptb__owner=container.owner(), ptb__role="job"):
-            ours = one.labels.get("ptb.process") == container.process(os.getpid())
+            ours = one.labels.get("ptb.process") == process(os.getpid())
             if container.is_orphan(one.labels) or (ours and one.name not in _ACTIVE):
                 self.engine.remove(one.id)
 

@@ -20,6 +20,10 @@ from posttrainbench.strict import Value
 
 DEADLINE_SECONDS = 60
 BUILD_SECONDS = 3600
+ULIMITS = {"core": 0, "nofile": 16384, "nproc": 16384}
+"""The same under every engine; podman left alone asks for more than it may give without CAP_SYS_RESOURCE."""
+PODMAN_STATES = {"configured": "created", "initialized": "created", "stopping": "running", "stopped": "exited"}
+"""Podman's own words for states, in Docker's."""
 SOCKETS = ("/var/run/docker.sock", "/run/podman/podman.sock", "/run/user/{uid}/podman/podman.sock")
 
 
@@ -109,6 +113,11 @@ class Engine:
         with _asking(self, "ask for its version"):
             return str(self._client.version()["Version"])
 
+    def is_podman(self) -> bool:
+        """Whether it is podman that answers in Docker's language."""
+        with _asking(self, "ask for its version"):
+            return any(one.get("Name") == "Podman Engine" for one in self._client.version().get("Components") or [])
+
     def memory_bytes(self) -> int:
         """Memory of its host."""
         with _asking(self, "ask for its host"):
@@ -179,7 +188,10 @@ class Engine:
             pids_limit=settings.pids,
             shm_size=settings.shared_memory_bytes,
             tmpfs={"/tmp": f"size={settings.tmp_bytes},mode=1777"} if settings.tmp_bytes else None,  # noqa: S108
-            ulimits=[docker.types.Ulimit(name="core", soft=0, hard=0)],
+            ulimits=[
+                docker.types.Ulimit(name=name, soft=most, hard=most)
+                for name, most in {**ULIMITS, "nproc": max(ULIMITS["nproc"], settings.pids)}.items()
+            ],
             auto_remove=settings.remove,
             ipc_mode="private",
             device_requests=[docker.types.DeviceRequest(device_ids=settings.gpus, capabilities=[["gpu"]])]
@@ -228,7 +240,7 @@ class Engine:
         return Container(
             id=found["Id"],
             name=found["Name"].lstrip("/"),
-            state=state["Status"],
+            state=PODMAN_STATES.get(state["Status"], state["Status"]),
             labels=config.get("Labels") or {},
             exit_code=state.get("ExitCode"),
             out_of_memory=bool(state.get("OOMKilled")),

@@ -24,6 +24,8 @@ class Variant(Value, frozen=True, kw_only=True):
 
     base: str
     extra: list[str]
+    instead: list[str] = []
+    """Pins that take the place of those of the same package, where something in `extra` asks for another version."""
     apt: list[str]
     host_python: str = ""
     """Wheels are gathered on the host, with its own pip configuration, if its Python is this one."""
@@ -60,6 +62,22 @@ def chosen_variant(given: str | None = None) -> str:
 def tag(kind: str, variant: str) -> str:
     """`ptb/eval:cpu`."""
     return f"ptb/{kind}:{variant}"
+
+
+def requirements(variant: str) -> dict[str, list[str]]:
+    """What pip installs in each image beyond the one that it stands on."""
+    found = pins()
+    chosen = found.variants[variant]
+    other = {package(line): line for line in chosen.instead}
+    return {
+        "eval": [other.get(package(line), line) for line in [*found.eval, *chosen.extra]],
+        "train": [other.get(package(line), line) for line in found.train],
+    }
+
+
+def package(line: str) -> str:
+    """`lm-eval` of `lm-eval[hf]==0.4.13`."""
+    return line.partition("==")[0].partition("[")[0]
 
 
 def source_digest(variant: str) -> str:
@@ -115,21 +133,27 @@ def build(engine: Engine, variant: str, base: str | None, cache: Path, say: Call
     """Build both images of a variant; returns them by kind."""
     found = pins()
     chosen = found.variants[variant]
-    arguments = {"BASE_IMAGE": base or chosen.base, "APT_PACKAGES": " ".join([*found.python, *chosen.apt])}
+    stands_on = base or chosen.base
+    if "@sha256:" not in stands_on:
+        say(
+            f"The base {stands_on} is named by a tag, which may move: for runs that are published, name it by its "
+            "digest (IMAGE@sha256:…)."
+        )
+    arguments = {"BASE_IMAGE": stands_on, "APT_PACKAGES": " ".join([*found.python, *chosen.apt])}
     with disk("lay out the build"), tempfile.TemporaryDirectory(prefix="ptb-build-") as name:
         context = Path(name)
         shutil.copy(folder() / "Dockerfile", context)
-        requirements = {"eval": [*found.eval, *chosen.extra], "train": found.train}
-        for kind, words in requirements.items():
+        wanted = requirements(variant)
+        for kind, words in wanted.items():
             (context / "wheels" / kind).mkdir(parents=True)
             (context / f"{kind}.txt").write_text("\n".join(words) + "\n")
         network = "host"
         if chosen.host_python == f"{sys.version_info.major}.{sys.version_info.minor}":
-            _gather(requirements, cache / "wheels" / digest_value(requirements)[7:23], context / "wheels", say)
+            _gather(wanted, cache / "wheels" / digest_value(wanted)[7:23], context / "wheels", say)
             arguments["PIP_ARGS"] = "--no-index"
             network = "none" if base else "host"
         else:
-            for kind in requirements:
+            for kind in wanted:
                 (context / "wheels" / kind / "none").touch()
             arguments["PIP_ARGS"] = "--disable-pip-version-check"
         for kind in KINDS:
@@ -145,11 +169,11 @@ def build(engine: Engine, variant: str, base: str | None, cache: Path, say: Call
     return present(engine, variant)
 
 
-def _gather(requirements: Mapping[str, list[str]], store: Path, into: Path, say: Callable[[str], None]) -> None:
+def _gather(required: Mapping[str, list[str]], store: Path, into: Path, say: Callable[[str], None]) -> None:
     """Fetch every wheel with the host's pip, which knows this machine's indexes and certificates, and lay those that
     the eval image needs apart from the few that only the train image does."""
     for kind in KINDS:
-        wanted = requirements["eval"] + (requirements["train"] if kind == "train" else [])
+        wanted = required["eval"] + (required["train"] if kind == "train" else [])
         folder = store / kind
         if not (folder / "complete").exists():
             say(f"fetching wheels for {kind}")

@@ -19,7 +19,7 @@ import msgspec
 
 from posttrainbench import supervisor
 from posttrainbench.errors import InfrastructureError, MissingError, UsageError
-from posttrainbench.sandbox import Handle, Happening, JobResult, JobSpec, SessionSpec, bubblewrap, local_job
+from posttrainbench.sandbox import DISK_GAP, Handle, Happening, JobResult, JobSpec, SessionSpec, bubblewrap, local_job
 from posttrainbench.sandbox.environment import PATH, SUPERVISE, environment
 from posttrainbench.strict import disk, write_json
 
@@ -45,7 +45,8 @@ class Local:
     def isolation(self) -> list[str]:
         """What is not isolated, a sentence each."""
         shared = [
-            "Memory, processors and disk are not limited.",
+            "Memory and processors are not limited.",
+            DISK_GAP,
             "The kernel is shared with the host, and the host's user is the same.",
             "A GPU is not leased: other programs may use it at the same time.",
         ]

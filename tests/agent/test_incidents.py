@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from posttrainbench.agent.incidents import incidents, stalls
+from posttrainbench.agent.incidents import incidents, losses, stalls
 from posttrainbench.agent.result import Sample
 
 
@@ -54,3 +54,31 @@ def test_facts_are_read_from_the_session_s_files(tmp_path: Path) -> None:
 
 def test_a_session_without_files_has_no_incidents(tmp_path: Path) -> None:
     assert incidents(tmp_path) == []
+
+
+def cards(*counts: int) -> list[Sample]:
+    """A sample every ten seconds with so many cards that answer; below zero, one more that is an error."""
+    fine, broken = {"index": 0.0, "memory.used": 5.0}, {"index": 1.0}
+    return [
+        Sample(t=10.0 * number, gpus=[fine] * abs(count) + [broken] * (count < 0))
+        for number, count in enumerate(counts)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("taken", "expected"),
+    [
+        (cards(2, 2, 2, 1, 1, 1, 1, 1), [(1, 2, 30, 70)]),
+        (cards(2, 2, -1, -1, -1, -1, -1), [(1, 2, 20, 60)]),
+        (cards(1, 0, 0, 0, 0, 1, 0, 0, 0, 0), [(0, 1, 10, 40), (0, 1, 60, 90)]),
+        # A late answer is no loss, and neither is a machine without cards.
+        (cards(2, 2, 0, 0, 0, 2, 2), []),
+        (cards(0, 0, 0, 0, 0, 0), []),
+        (cards(0, 0, 0, 1, 1, 1), []),
+        ([], []),
+    ],
+)
+def test_a_card_that_no_longer_answers_is_lost(
+    taken: list[Sample], expected: list[tuple[int, int, float, float]]
+) -> None:
+    assert losses(taken) == expected

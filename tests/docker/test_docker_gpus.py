@@ -7,12 +7,14 @@ import threading
 from pathlib import Path
 
 import pytest
-from docking import ENVIRONMENT, LIMITS, output, spec, until
+from docking import ENVIRONMENT, LIMITS, ended, output, spec, until
 
 from posttrainbench.errors import InfrastructureError
 from posttrainbench.sandbox.docker import Docker
 from posttrainbench.sandbox.engine import Engine
 from posttrainbench.sandbox.leases import Leases
+from posttrainbench.sandbox.preflight import Preflight
+from posttrainbench.strict import read_json
 
 CARDS = ["GPU-a", "GPU-b"]
 START = """
@@ -83,3 +85,58 @@ def test_a_foreign_container_s_card_is_not_leased(engine: Engine, tmp_path: Path
     free = [name for name, taker in Leases(engine).table().items() if not taker]
     assert len(free) == 1 and path.stem not in free
     box.close(of, None)
+
+
+def test_a_card_is_looked_at_and_made_to_compute_before_a_session(engine: Engine, tmp_path: Path) -> None:
+    box = Docker(engine=engine, limits=LIMITS)
+    of = spec(tmp_path / "one", "true", gpus=1)
+    box.start(of)
+    found = read_json(tmp_path / "one/session/preflight.json", Preflight)
+    assert (found.leased, found.cards, found.failures) == (["GPU-a"], [], [])
+    assert [product.device for product in found.products] == ["cpu"]
+    assert found.products[0].error < 1e-5
+    assert ended(box, of) == "ended"
+    box.close(of, None)
+    assert box.incidents(of, None) == []
+    assert box.engine.containers(ptb__run=of.run) == []
+
+
+BROKEN = """#!/bin/sh
+case "$1" in
+--query-gpu=*) echo "GPU-a, Card, 1, 00000000:17:00.0, 80000, 80000, 3, No, No" ;;
+esac
+"""
+
+
+def test_a_card_that_fails_starts_no_agent_and_is_given_back(engine: Engine, tmp_path: Path) -> None:
+    tool, before = tmp_path / "bin/nvidia-smi", os.environ["PATH"]
+    tool.parent.mkdir()
+    tool.write_text(BROKEN)
+    tool.chmod(0o755)
+    os.environ["PATH"] = f"{tool.parent}:{before}"
+    try:
+        with pytest.raises(InfrastructureError, match="GPU-a has 3 uncorrected memory errors.*agent was not started"):
+            Docker(engine=engine, limits=LIMITS).start(spec(tmp_path / "one", "echo started > x", gpus=1))
+    finally:
+        os.environ["PATH"] = before
+    assert set(Leases(engine).table().values()) == {""}
+    assert not (tmp_path / "one/workspace/x").exists()
+    assert read_json(tmp_path / "one/session/preflight.json", Preflight).cards[0].uncorrected_errors == 3
+    assert engine.containers(ptb__run="run-one") == []
+
+
+def test_a_card_that_is_gone_after_the_session_is_an_incident(engine: Engine, tmp_path: Path) -> None:
+    tool, before = tmp_path / "bin/nvidia-smi", os.environ["PATH"]
+    tool.parent.mkdir()
+    tool.write_text(BROKEN.replace("80000, 3,", "80000, 0,"))
+    tool.chmod(0o755)
+    os.environ["PATH"] = f"{tool.parent}:{before}"
+    box, of = Docker(engine=engine, limits=LIMITS), spec(tmp_path / "one", "true", gpus=1)
+    try:
+        box.start(of)
+        assert ended(box, of) == "ended"
+        tool.write_text("#!/bin/sh\nexit 1\n")
+        box.close(of, None)
+    finally:
+        os.environ["PATH"] = before
+    assert box.incidents(of, None) == [("gpu_lost", "GPU-a is no longer among the cards that the driver lists")]

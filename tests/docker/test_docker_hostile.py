@@ -141,3 +141,14 @@ def test_a_full_disk_ends_no_supervisor(small: Docker, tmp_path: Path) -> None:
     finally:
         time.sleep(0.2)
         os.system(f"umount -l {disk}")
+
+
+HIDDEN = "mkdir -p hidden; for i in 1 2 3 4 5 6; do head -c 4M /dev/zero > hidden/$i; done; chmod 0 hidden; sleep 60"
+
+
+def test_a_disk_fill_ends_the_session_where_only_its_user_may_read_too(small: Docker, tmp_path: Path) -> None:
+    of = spec(tmp_path, HIDDEN, max_disk_bytes=20_000_000)
+    small.start(of)
+    assert ended(small, of) == "ended"
+    small.close(of, None)
+    assert result(tmp_path)["reason"] == "disk_limit"

@@ -102,6 +102,27 @@ def test_killed_during_evaluation_no_job_is_left(engine: Engine, tmp_path: Path)
     assert left(engine) == []
 
 
+def test_stopped_during_evaluation_the_run_goes_on_where_it_was(engine: Engine, tmp_path: Path) -> None:
+    words = ["run", *CELL, "--agent", "base", *DOCKER, "--json"]
+    with start(*words, cwd=tmp_path, **ENVIRONMENT) as process:
+        wait_for(tmp_path, "audit.json", process)
+        end = time.monotonic() + 120
+        while not any(one.labels["ptb.role"] == "job" and one.is_live for one in engine.containers(ptb__owner=OWNER)):
+            assert time.monotonic() < end and process.poll() is None
+            time.sleep(0.05)
+        stopped = ptb("stop", "last", cwd=tmp_path, **ENVIRONMENT)
+        assert left(engine) == []
+        _, err = process.communicate(timeout=60)
+    assert (stopped.returncode, process.returncode) == (0, 130), (stopped.stderr, err)
+    assert "`ptb resume" in stopped.stdout and "goes on where it stopped" in stopped.stdout
+    assert not list(tmp_path.glob("runs/*/record.json"))
+    assert ptb("stop", "last", cwd=tmp_path, **ENVIRONMENT).returncode == 2
+    answer = ptb("resume", "last", "--json", cwd=tmp_path, **ENVIRONMENT)
+    assert answer.returncode == 0, answer.stderr
+    assert json.loads(answer.stdout)["outcome"] == "scored"
+    assert_nothing_left(engine, tmp_path)
+
+
 def test_an_image_that_the_plan_does_not_name_stops_the_run(engine: Engine, tmp_path: Path) -> None:
     drawn = ptb("run", *CELL, "--agent", "base", *DOCKER, "--dry-run", "--json", cwd=tmp_path, **ENVIRONMENT)
     plan: dict[str, Any] = json.loads(drawn.stdout)

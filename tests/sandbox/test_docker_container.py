@@ -1,6 +1,7 @@
 """What a container is made of, without an engine."""
 
 import os
+import re
 import tomllib
 from pathlib import Path
 
@@ -39,7 +40,7 @@ def test_a_session_is_confined(tmp_path: Path) -> None:
     assert {mount.target for mount in made.mounts if mount.writable} == {
         "/ptb/workspace", "/ptb/home", "/tmp", "/ptb/session"
     }  # fmt: skip
-    assert set(made.capabilities) - {"DAC_OVERRIDE"} == {"SETUID", "SETGID", "KILL"}
+    assert set(made.capabilities) - {"DAC_OVERRIDE"} == {"SETUID", "SETGID", "KILL", "DAC_READ_SEARCH"}
 
 
 def test_a_job_has_no_capability_and_no_network(tmp_path: Path) -> None:
@@ -87,7 +88,20 @@ def test_the_images_hold_the_versions_that_the_local_extra_does() -> None:
             assert pinned[name] == version
         else:
             assert line.partition(">=")[0] in pinned
-    assert all("==" in line for variant in pins.variants.values() for line in variant.extra)
+    assert all("==" in line for variant in pins.variants.values() for line in [*variant.extra, *variant.instead])
+
+
+def test_a_variant_s_own_pins_take_the_place_of_the_common_ones() -> None:
+    cpu, cuda = images.requirements("cpu"), images.requirements("cuda")
+    other = {images.package(line): line for line in cuda["eval"]} | {"vllm": ""}
+    assert "torch==2.14.0" in cuda["eval"] and "torch==2.13.0" in cpu["eval"]
+    assert [images.package(line) for line in cuda["eval"]] == [*map(images.package, cpu["eval"]), "vllm"]
+    assert len(other) == len(cuda["eval"])
+    assert cuda["train"] == cpu["train"]
+
+
+def test_the_base_of_the_variant_for_published_runs_is_a_digest() -> None:
+    assert re.search(r"@sha256:[0-9a-f]{64}$", images.pins().variants["cuda"].base)
 
 
 def test_what_is_asked_of_no_engine_is_a_sentence(tmp_path: Path) -> None:
