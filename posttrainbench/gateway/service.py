@@ -14,6 +14,7 @@ import logging
 import os
 import signal
 import socket
+import sys
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -44,6 +45,8 @@ CLOSE_SECONDS = 2.0
 MAX_HEADER_BYTES = 64 * 2**10
 MAX_LOG_BYTES = 16 * 2**20
 BACKLOG = 1024
+SWITCH_SECONDS = 0.0005
+"""So that relaying waits no longer than this for the thread that compresses bodies."""
 SOCKET_MODE = 0o666
 """Inside a container the agent is another user."""
 LOG = logging.getLogger("posttrainbench.gateway")
@@ -62,6 +65,7 @@ def run(path: Path, credential: Credential | None, ready: Callable[[], None], pa
         lock.write(str(os.getpid()))
         lock.flush()
         spec = read_json(folder.spec, GatewaySpec)
+        sys.setswitchinterval(SWITCH_SECONDS)
         _log_to(folder.log, _redaction(spec, credential))
         asyncio.run(_serve(folder, spec, credential, patience or Patience(), ready))
 
