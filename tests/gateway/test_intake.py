@@ -326,16 +326,6 @@ def test_refused_requests_fill_no_disk(tmp_path: Path, monkeypatch: pytest.Monke
     asyncio.run(run())
 
 
-def test_closed_says_that_hub_and_indexes_are_not_there(tmp_path: Path) -> None:
-    async def run() -> None:
-        async with gateway(tmp_path, spec(tmp_path, "http://127.0.0.1:9")) as one:
-            for path in ("/hub/api/models/a/b", "/pypi/simple/x/", "/npm/x"):
-                got = await one.ask(path=path, method="GET")
-                assert (got.status, b"only the model interface" in got.body) == (403, True)
-
-    asyncio.run(run())
-
-
 def test_an_agent_without_a_model_may_use_none(tmp_path: Path) -> None:
     async def run() -> None:
         async with gateway(tmp_path, spec(tmp_path, "", api=None)) as one:
