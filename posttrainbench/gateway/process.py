@@ -30,7 +30,9 @@ ANSWER_SECONDS = 5.0
 END_SECONDS = 10.0
 LIBRARIES = ("aiohttp", "genai_prices")
 PROXIES = ["HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy"]
-HANDED_ON = {"PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "PYTHONPATH", "SSL_CERT_FILE", "SSL_CERT_DIR", *PROXIES}
+INDEXES = ["PIP_INDEX_URL", "PIP_CONFIG_FILE", "XDG_CONFIG_HOME", "NPM_CONFIG_REGISTRY", "npm_config_registry"]
+PLACES = ["PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "PYTHONPATH", "SSL_CERT_FILE", "SSL_CERT_DIR"]
+HANDED_ON = {*PLACES, *PROXIES, *INDEXES}
 """Variables that the gateway gets, and the hub's token; no key of a provider is among them."""
 HUB_VARIABLE = "HF_TOKEN"
 

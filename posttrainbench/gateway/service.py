@@ -14,6 +14,7 @@ import logging
 import os
 import signal
 import socket
+import sys
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -44,10 +45,11 @@ CLOSE_SECONDS = 2.0
 MAX_HEADER_BYTES = 64 * 2**10
 MAX_LOG_BYTES = 16 * 2**20
 BACKLOG = 1024
+SWITCH_SECONDS = 0.0005
+"""So that relaying waits no longer than this for the thread that compresses bodies."""
 SOCKET_MODE = 0o666
 """Inside a container the agent is another user."""
 LOG = logging.getLogger("posttrainbench.gateway")
-CLOSED = "Under this run's network rules only the model interface is reachable; hub and package indexes are not."
 
 
 def run(path: Path, credential: Credential | None, ready: Callable[[], None], patience: Patience | None = None) -> None:
@@ -62,6 +64,7 @@ def run(path: Path, credential: Credential | None, ready: Callable[[], None], pa
         lock.write(str(os.getpid()))
         lock.flush()
         spec = read_json(folder.spec, GatewaySpec)
+        sys.setswitchinterval(SWITCH_SECONDS)
         _log_to(folder.log, _redaction(spec, credential))
         asyncio.run(_serve(folder, spec, credential, patience or Patience(), ready))
 
@@ -111,13 +114,9 @@ async def application(
             provider = Provider(spec.upstream, wire, session, patience)
             relay = Relay(spec, wire, credential, provider, accounts, bodies)
             app.router.add_route("*", f"/{{dialect:{dialect}}}{{tail:/.*}}", relay.handle)
-        if spec.network == "closed":
-            for name in ("hub", "pypi", "npm"):
-                app.router.add_route("*", f"/{name}{{tail:/.*}}", _closed)
-        else:
-            sessions = _Sessions(app)
-            app.router.add_routes(hub_mirror.routes(spec, folder.path, sessions, os.environ.get(HUB_VARIABLE, "")))
-            app.router.add_routes(package_index.routes(spec, folder.path, sessions))
+        sessions = _Sessions(app)
+        app.router.add_routes(hub_mirror.routes(spec, folder.path, sessions, os.environ.get(HUB_VARIABLE, "")))
+        app.router.add_routes(package_index.routes(spec, folder.path, sessions))
         app.router.add_route("*", "/{tail:.*}", _unknown(spec, accounts))
         try:
             yield app
@@ -208,10 +207,6 @@ def _started(folder: GatewayFolder, spec: GatewaySpec) -> Started:
 
 async def _alive(request: web.Request) -> web.Response:
     return web.Response(text="The gateway is alive.\n")
-
-
-async def _closed(request: web.Request) -> web.Response:
-    return web.Response(status=403, text=CLOSED + "\n", headers={"X-Error-Message": CLOSED})
 
 
 def _unknown(spec: GatewaySpec, accounts: Accounts) -> Handler:

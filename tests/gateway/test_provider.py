@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 from aiohttp import web
-
 from gateway import upstream as fake
 from gateway.upstream import MESSAGE, Handler, events, fails, gateway, says, spec, streams, upstream
+
 from posttrainbench.gateway.ledger import Attempt, Tokens
 from posttrainbench.gateway.provider import Patience
 

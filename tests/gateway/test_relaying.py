@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 from aiohttp import web
-
 from gateway import upstream as fake
 from gateway.upstream import KEY, MESSAGE, SECRET, gateway, request, says, spec, streams, upstream
+
 from posttrainbench.gateway.dialects import Credential
 from posttrainbench.gateway.ledger import Tokens
 
@@ -80,11 +80,14 @@ def test_each_piece_of_a_stream_comes_when_the_provider_sends_it(tmp_path: Path)
                 await out.write(piece)
             return out
 
-        async with upstream(answer) as provider, gateway(tmp_path, spec(tmp_path, provider.url)) as one:
-            async with one.client.post(fake.PATHS["anthropic"], json=request(), headers=fake.SHOWN["anthropic"]) as got:
-                assert await asyncio.wait_for(got.content.readany(), 0.25) == fake.ANTHROPIC_STREAM[0]
-                go_on.set()
-                assert await got.content.read() == b"".join(fake.ANTHROPIC_STREAM[1:])
+        async with (
+            upstream(answer) as provider,
+            gateway(tmp_path, spec(tmp_path, provider.url)) as one,
+            one.client.post(fake.PATHS["anthropic"], json=request(), headers=fake.SHOWN["anthropic"]) as got,
+        ):
+            assert await asyncio.wait_for(got.content.readany(), 0.25) == fake.ANTHROPIC_STREAM[0]
+            go_on.set()
+            assert await got.content.read() == b"".join(fake.ANTHROPIC_STREAM[1:])
 
     asyncio.run(run())
 

@@ -77,7 +77,7 @@ def spec(folder: Path, url: str, dialect: str = "anthropic", **changes: Any) -> 
     """A gateway's spec for that provider."""
     api = Api(dialect=dialect, model=MODELS[dialect], background=["claude-haiku-*"])
     told = {"api": api, "upstream": url, "network": "closed", "web_tools": False, "cache": str(folder / "cache")}
-    return GatewaySpec(run="r1", secret=SECRET, seconds=600.0, **told | changes)
+    return GatewaySpec(run="r1", secret=SECRET, **told | {"seconds": 600.0} | changes)
 
 
 @dataclass
