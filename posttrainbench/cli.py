@@ -19,6 +19,7 @@ VERBS = {
     "gc": "remove containers and leases that no run needs any more",
     "images": "build, list or verify container images",
     "list": "list agents, tasks, models, protocols or runs",
+    "agents": "list or show agents, install their programs, ask whether newer ones are out",
     "show": "show one run: outcome, scores, where it is",
     "evaluate": "score a stored run again, or any checkpoint folder",
     "verify": "check a sealed record and every file that it names",

@@ -58,7 +58,7 @@ def test_each_verb_has_help(verb: str, tmp_path: Path) -> None:
     [
         (["fly"], 2, "invalid choice"),
         (["run", "--agent", "base"], 2, "--task"),
-        (["run", *TINY, "--agent", "clod"], 2, "There is no agent named 'clod'. Known: base, command, human, sft"),
+        (["run", *TINY, "--agent", "clod"], 2, "There is no agent named 'clod'. Known: base, claude, codex, command"),
         (["run", *TINY, "--agent", "base:big"], 2, "no variant 'big'"),
         (["run", *TINY, "--task", "chess"], 2, "There is no task named 'chess'. Known: "),
         (["run", *TINY, "--protocol", "lax"], 2, "There is no protocol named 'lax'"),

@@ -11,6 +11,7 @@ from pathlib import Path
 from posttrainbench.catalog import Catalog
 from posttrainbench.commands import options
 from posttrainbench.errors import ConfigError, PtbError
+from posttrainbench.inputs import clis
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -43,6 +44,8 @@ def _agents(catalog: Catalog) -> int:
     for name, entry in agents.items():
         if not entry.value.command and "command" not in entry.value.needs:
             raise ConfigError(f"{entry.path}/agent.toml: agent {name!r} has no command.")
+        for problem in clis.problems(entry.path, entry.value.install) if entry.value.install else ():
+            raise ConfigError(f"{entry.path}: {problem}")
         for word in (*entry.value.command, *entry.value.resume_command):
             if word.startswith("{agent}/") and not (entry.path / word.removeprefix("{agent}/")).is_file():
                 raise ConfigError(f"{entry.path}/agent.toml: the command names {word}, which is not in the folder.")

@@ -57,8 +57,8 @@ def _make(folder: Path, record: Path, make: Callable[[Path], None]) -> Made:
             shutil.rmtree(building, ignore_errors=True)
             raise
         for path in building.rglob("*"):
-            if path.is_file():
-                path.chmod(0o644)  # A sandbox may run as another user.
+            if not path.is_symlink():  # A sandbox may run as another user.
+                path.chmod(0o755 if path.is_dir() or path.stat().st_mode & 0o100 else 0o644)
         building.rename(folder)
         made = Made(files=_files(folder))
     write_json(record, made)
