@@ -102,7 +102,7 @@ class Mirror:
                 403,
                 f"This run may not download {repo}: its protocol keeps it from agents, since it holds the benchmark's "
                 "test set or is an instruct model of the base model. Use another model or dataset.",
-                "GatedRepo",  # The one code whose message every client library shows to its user.
+                "GatedRepo",
             )
 
     async def _named(self, call: Call) -> Call:
@@ -226,8 +226,13 @@ class Mirror:
     def _error(self, call: Call, refusal: RefusedError) -> web.Response:
         self._write(call, None, 0, refusal.status, cached=False, refused=refusal.sentence)
         headers = {"X-Error-Message": refusal.sentence.encode("ascii", "replace").decode()}
-        if refusal.code:
-            headers["X-Error-Code"] = refusal.code
+        # Of all codes, these make the client libraries show the sentence: transformers drops that of a missing entry,
+        # datasets drops that of a gated repository.
+        code = refusal.code
+        if code == "GatedRepo" and call.kind == "dataset":
+            code = "EntryNotFound" if call.action in FILES else ""
+        if code:
+            headers["X-Error-Code"] = code
         return web.json_response({"error": refusal.sentence}, status=refusal.status, headers=headers)
 
     def _write(
