@@ -18,7 +18,7 @@ from posttrainbench.folder import RunFolder
 from posttrainbench.gateway.ledger import Begin, End
 from posttrainbench.plan import Plan
 from posttrainbench.strict import Value, write_bytes
-from posttrainbench.transcript import atif, causes, compose, exchanges, native, output, reconcile, steps
+from posttrainbench.transcript import atif, causes, compose, exchanges, native, output, reconcile, steps, supplement
 
 __all__ = ["Incident", "Sample", "Summary", "write"]
 
@@ -79,6 +79,8 @@ def write(
     format_ = plan.agent.transcript
     index = output.read_index(folder.session / "output.index")
     gathered = steps.gather(output.lines(folder.session / "output.log", index), format_, start=start, turns=turns)
+    kept = native.keep(folder.home, format_, folder.path / "transcript" / "native")
+    supplement.add(gathered, format_, folder.path / "transcript" / "native")
     around = compose.Surroundings(
         start=start,
         seconds=plan.hours * 3600,
@@ -106,7 +108,7 @@ def write(
         cause=causes.cause(gathered.ending, known, patterns),
         reported=totals,
         disagreements=reconcile.disagreements(format_, totals, known) if ledger is not None else [],
-        native=native.keep(folder.home, format_, folder.path / "transcript" / "native"),
+        native=kept,
     )
 
 

@@ -2,7 +2,8 @@
 
 Only what comes after the agent's last own doing counts, since an error that was overcome ended nothing; and neither
 what the agent says nor what its tools print is read, since both may hold anything. Plain lines are the program's own
-words as a rule, but an agent that writes to the terminal can make them up.
+words as a rule, but an agent that writes to the terminal can make them up. Patterns are tried on the messages of
+failures first, then on the lines that told of them.
 """
 
 import re

@@ -9,19 +9,21 @@ import bisect
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import IO, NamedTuple
 
 import msgspec
 
 from posttrainbench.transcript.foreign import MAX_LINE_BYTES
 
-DROPPED = re.compile(rb"\[(\d{1,15}) bytes of output were dropped here\]\n?")
+DROPPED = re.compile(rb"^\[(\d{1,15}) bytes of output were dropped here\]\n?", re.MULTILINE)
 MAX_INDEX_BYTES = 64 * 2**20
 KEPT_OF_LONG = 4096
+BLOCK_BYTES = 16384
+READ_BYTES = 1 << 20
 
 
 class Line(NamedTuple):
-    """A line of output."""
+    """A line of output, or several that are plain text."""
 
     content: bytes
     t: float | None
@@ -68,24 +70,76 @@ def read_index(path: Path) -> Index:
 
 
 def lines(log: Path, index: Index) -> Iterator[Line]:
-    """Every line, one at a time. Of a line that is too long to be read, the beginning."""
+    """Lines that begin like a JSON object one at a time, all text between them in blocks of at most BLOCK_BYTES. Of a
+    line that is too long to be read, the beginning."""
     try:
         file = log.open("rb")
     except OSError:
         return
     offset = 0
     with file:
-        while content := file.readline(MAX_LINE_BYTES + 1):
-            size = len(content)
-            if size > MAX_LINE_BYTES:
-                content = content[:KEPT_OF_LONG]
-                while size and (rest := file.readline(MAX_LINE_BYTES)):
-                    size += len(rest)
-                    if rest.endswith(b"\n"):
-                        break
-            if content.startswith(b"[") and (match := DROPPED.fullmatch(content)):
-                offset += int(match[1]) - 1  # The newline before the notice is not the agent's.
-                yield Line(b"", index.time(offset), int(match[1]))
+        for piece in _pieces(file):
+            if piece.content.startswith(b"{"):
+                offset += piece.size
+                yield Line(piece.content, index.time(offset - 1))
                 continue
-            offset += size
-            yield Line(content, index.time(offset - 1))
+            begin = 0
+            for match in DROPPED.finditer(piece.content):
+                yield from _block(piece.content[begin : match.start()], offset, index)
+                offset += match.start() - begin + int(match[1]) - 1  # The newline before it is not the agent's.
+                yield Line(b"", index.time(offset), int(match[1]))
+                begin = match.end()
+            yield from _block(piece.content[begin:], offset, index)
+            offset += piece.size - begin
+
+
+def _block(content: bytes, offset: int, index: Index) -> Iterator[Line]:
+    if content:
+        yield Line(content, index.time(offset))
+
+
+class _Piece(NamedTuple):
+    """A line that begins like an object, or a block of other lines."""
+
+    content: bytes
+    size: int
+    """Of the original, where only its beginning is kept."""
+
+
+def _pieces(file: IO[bytes]) -> Iterator[_Piece]:
+    rest = b""
+    while chunk := file.read(READ_BYTES):
+        rest += chunk
+        position = 0
+        while end := _end(rest, position):
+            yield _Piece(rest[position:end], end - position)
+            position = end
+        rest = rest[position:]
+        if len(rest) > MAX_LINE_BYTES:
+            skipped, after = _skip_line(file)
+            yield _Piece(rest[:KEPT_OF_LONG], len(rest) + skipped)
+            rest = after
+    if rest:
+        yield _Piece(rest, len(rest))
+
+
+def _end(content: bytes, begin: int) -> int:
+    """Where the piece that begins at `begin` ends; 0 where that is not known yet."""
+    if content.startswith(b"{", begin):
+        return content.find(b"\n", begin) + 1
+    last = begin + BLOCK_BYTES
+    found = content.find(b"\n{", begin, last)
+    if found < 0:
+        found = content.rfind(b"\n", begin, last)
+    return found + 1 or (last if len(content) > last else 0)
+
+
+def _skip_line(file: IO[bytes]) -> tuple[int, bytes]:
+    """Read on to the end of a line; gives how many bytes that were, and what was read beyond it."""
+    size = 0
+    while chunk := file.read(READ_BYTES):
+        head, newline, after = chunk.partition(b"\n")
+        size += len(head) + len(newline)
+        if newline:
+            return size, after
+    return size, b""

@@ -1,7 +1,8 @@
 """Qwen Code: `--output-format stream-json`, which resembles Claude Code's.
 
-Input includes what was cached. The usage of a result counts on when a session is continued. No result comes when one of
-its own limits ends it.
+Blocks of one answer come as messages with ids of their own, of which only the last has a usage, so ids say nothing
+here. Input includes what was cached. The usage of a result counts on when a session is continued. No result comes when
+one of its own limits ends it.
 """
 
 from collections.abc import Iterator
@@ -26,11 +27,11 @@ def events(record: Record) -> Iterator[e.Event]:
             yield e.Troubled(message=text(record.get("error")) or "the request is tried again", retrying=True)
         case "assistant", _:
             message = mapping(record.get("message"))
-            for event in claude.answer(record, message):
+            for event in claude.answer(record, message | {"id": ""}):
                 if not isinstance(event, e.Used):
                     yield event
-            if usage := mapping(message.get("usage")):
-                yield e.Used(message=word(message.get("id")), tokens=tokens(usage))
+            if (used := tokens(mapping(message.get("usage")))).total:
+                yield e.Used(thread=word(record.get("parent_tool_use_id")), tokens=used)
         case "user", _:
             yield from claude.results(record)
         case "result", _:

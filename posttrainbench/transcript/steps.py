@@ -23,6 +23,7 @@ MAX_THREADS = 50
 MAX_OPEN, MAX_ANSWERS = 5000, 64
 """Calls without a result and answers that are remembered, so that what comes later finds its step."""
 MAX_KINDS = 200
+MAX_SAID, MAX_SAID_LINES = 2000, 200
 MAX_REPORTS = 2000
 BUFFERED_SECONDS = 5.0
 """A program's own time is taken where it differs by no more from ours: it is finer, and output may be buffered."""
@@ -37,7 +38,7 @@ class Ending:
     ended: e.Ended | None = None
     troubles: tuple[e.Troubled, ...] = ()
     lines: tuple[str, ...] = ()
-    """Lines of plain text."""
+    """Lines that told of failures, as they came, and lines of plain text."""
 
 
 @dataclass(frozen=True)
@@ -81,6 +82,8 @@ def gather(
             continue
         for event in formats.read(format_, line.content):
             gathering.take(event, line.t)
+            if isinstance(event, e.Troubled | e.Ended):
+                gathering.said.append(line.content[:MAX_SAID].decode("utf-8", "replace"))
     return gathering.done()
 
 
@@ -96,7 +99,7 @@ class _Gathering:
         self.answers: dict[tuple[str, str], Draft] = {}
         self.ended: e.Ended | None = None
         self.troubles: deque[e.Troubled] = deque(maxlen=50)
-        self.said: deque[str] = deque(maxlen=200)
+        self.said: deque[str] = deque(maxlen=MAX_SAID_LINES)
 
     def done(self) -> Gathered:
         """What was gathered."""
@@ -184,7 +187,7 @@ class _Gathering:
         else:
             if not event.text.strip() and self.plain == "system":
                 return
-            self.said.append(clipped(event.text, 2000))
+            self.said.extend(line[:MAX_SAID] for line in event.text.rsplit("\n", MAX_SAID_LINES)[-MAX_SAID_LINES:])
             latest = shelf.latest()
             if latest is not None and latest.kind == "output" and latest.turn == self.turn:
                 draft = latest
@@ -276,6 +279,7 @@ class _Gathering:
             self.ended = event
             if event.ok:
                 self.troubles.clear()
+                self.said.clear()
                 return
             text = f"The agent's program ended with an error: {event.message}"
         else:
