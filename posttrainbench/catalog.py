@@ -41,6 +41,10 @@ class Api(Value, frozen=True, kw_only=True):
     """Patterns (fnmatch) of other names under which the agent's CLI asks for that same model."""
     background: list[str] = []
     """Patterns of small models that the CLI uses by itself, for titles and the like: allowed, and counted apart."""
+    upstream: str = ""
+    """Base URL of a provider other than the dialect's own, without a version path."""
+    key: str = ""
+    """Variable on the host that holds the key of such a provider."""
 
 
 class Npm(Value, frozen=True, kw_only=True):
@@ -156,6 +160,8 @@ class Task(Named, frozen=True, kw_only=True):
     """Worked examples in the prompt of the few-shot baseline."""
     chance: float = 0.0
     data: dict[str, Hub | Wheel | Generated] = {}
+    refused: list[str] = []
+    """Hub repositories that hold the test split besides those of `data`: a run may not fetch them."""
     library: Wheel | None = None
     """Code that scorer.py imports; laid out as `lib/` beside it."""
     splits: dict[str, Split]

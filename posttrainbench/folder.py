@@ -15,6 +15,9 @@ class RunFolder:
     workspace/       the agent's own folder: prompt, evaluate.py, timer; final_model/ is left here
     home/            the agent's HOME; tmp/ its TMPDIR
     session/         supervisor's files: spec, lock, log, telemetry, result
+    installed/       the agent's program, where it is ours to lay out; others lie in the cache
+    gateway/         the gateway's files: what it was told, ledger, bodies; its sockets/ alone is shown to the agent
+    trajectory.json  what the agent did, step by step (ATIF)
     checkpoint/      the frozen final_model/ and its manifest
     sealed/          the test split, laid out for the evaluator alone; never mounted for the agent
     evaluation/      what the evaluator wrote: result.json, questions.jsonl
@@ -62,6 +65,18 @@ class RunFolder:
     @property
     def session(self) -> Path:
         return self.path / "session"
+
+    @property
+    def installed(self) -> Path:
+        return self.path / "installed"
+
+    @property
+    def gateway(self) -> Path:
+        return self.path / "gateway"
+
+    @property
+    def trajectory(self) -> Path:
+        return self.path / "trajectory.json"
 
     @property
     def checkpoint(self) -> Path:

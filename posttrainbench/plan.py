@@ -11,7 +11,9 @@ import secrets
 from importlib import metadata
 from pathlib import Path
 
-from posttrainbench.catalog import Agent, Entry, Model, Task, Variant
+import msgspec
+
+from posttrainbench.catalog import Agent, Api, Entry, Model, Npm, Pattern, Task, Variant
 from posttrainbench.errors import UsageError
 from posttrainbench.protocol import Protocol
 from posttrainbench.strict import Value, digest_file, digest_folder, digest_value
@@ -32,6 +34,9 @@ class AgentPlan(Value, frozen=True, kw_only=True):
     env: dict[str, str]
     needs: list[str]
     transcript: str
+    api: Api | None = None
+    install: Npm | None = None
+    errors: list[Pattern] = []
 
     @property
     def label(self) -> str:
@@ -65,7 +70,10 @@ class Plan(Value, frozen=True, kw_only=True):
     packages: dict[str, str]
     """Versions of the installed packages that can change a score."""
     code: str
-    """Digest of the evaluator's code (cell.py) and the supervisor's."""
+    """Digest of our code that runs inside sandboxes."""
+    max_usd: float | None = None
+    """What the agent may spend at its model provider; the gateway ends the session's calls there."""
+    max_tokens: int | None = None
     images: dict[str, str] = {}
     """Digest of each container image, by what it is for; none in a sandbox without images."""
 
@@ -115,7 +123,15 @@ def merge(entry: Entry[Agent], variant: str, command: list[str]) -> AgentPlan:
         env={**agent.env, **chosen.env},
         needs=list(agent.needs),
         transcript=agent.transcript,
+        api=_api(agent, chosen),
+        install=agent.install,
+        errors=agent.errors,
     )
+
+
+def _api(agent: Agent, chosen: Variant) -> Api | None:
+    api = chosen.api or agent.api
+    return msgspec.structs.replace(api, model=chosen.model) if api and chosen.model else api
 
 
 def name_run(moment: datetime.datetime, agent: str, task: str, model: str) -> str:
@@ -136,4 +152,6 @@ def versions() -> dict[str, str]:
 def code_digest() -> str:
     """Digest of the code of ours that runs inside sandboxes."""
     package = Path(__file__).parent
-    return digest_value({name: digest_file(package / name) for name in ("supervisor.py", "evaluation/cell.py")})
+    return digest_value(
+        {name: digest_file(package / name) for name in ("supervisor.py", "relay.py", "evaluation/cell.py")}
+    )

@@ -29,6 +29,12 @@ class Protocol(Value, frozen=True, kw_only=True):
     """Between SIGTERM and SIGKILL at the deadline."""
     gpus: int = 0
     network: Literal["none", "closed", "curated", "open"] = "none"
+    """none: nothing, so no agent that calls a model provider; closed: the agent's model provider alone; curated: also
+    the hub and the package indexes, through mirrors, and `allow_hosts`; open: any host. All goes by the gateway."""
+    allow_hosts: list[str] = []
+    """What `curated` lets through besides; `*.example.org` covers all hosts below it."""
+    web_tools: bool = False
+    """Whether the agent may use tools that its provider runs, such as web search."""
     chat_template: Literal["none", "family"] = "family"
     """`family`: the template declared for the model's architecture; `none`: prompts as plain text. Never the
     checkpoint's own."""

@@ -37,10 +37,13 @@ SAMPLE_SECONDS = 5.0
 INDEX_SECONDS = 1.0
 TICK_SECONDS = 0.05
 KILL_SECONDS = 30.0
+START_SECONDS = 20.0
 RESERVE_BYTES = 65536
 TICKS, PAGE = os.sysconf("SC_CLK_TCK"), os.sysconf("SC_PAGE_SIZE")
 GPU_FIELDS = "index,utilization.gpu,memory.used,memory.total,power.draw,temperature.gpu"
 WAITED_FOR: set[int] = set()  # Children of ours that their Popen reaps.
+OURS: set[int] = set()  # Those of them that are no part of the session.
+RELAY = Path(__file__).with_name("relay.py")
 PRCTL = ctypes.CDLL(None, use_errno=True).prctl
 
 
@@ -57,7 +60,7 @@ class Process(NamedTuple):
 
 
 def tree() -> list[Process]:
-    """Every running process below this one. Orphans are, because it is a subreaper; those that ended are reaped."""
+    """Every running process below this one but OURS. Orphans are, because it is a subreaper; what ended is reaped."""
     children: dict[int, list[Process]] = {}
     for name in filter(str.isdigit, os.listdir("/proc")):
         with contextlib.suppress(OSError, ValueError, IndexError):
@@ -73,7 +76,7 @@ def tree() -> list[Process]:
             with contextlib.suppress(ChildProcessError):
                 os.waitpid(row.pid, os.WNOHANG)
         found += children.get(row.pid, [])
-    return [row for row in found if row.state not in "ZX"]
+    return [row for row in found if row.state not in "ZX" and row.pid not in OURS]
 
 
 class Output:
@@ -151,6 +154,7 @@ class Sampler:
                 os.set_blocking(pipe.fileno(), False)
                 text = pipe.read() or b""
             WAITED_FOR.discard(self.query.pid)
+            OURS.discard(self.query.pid)
             self.query = None
             self._write(text.decode("utf-8", "replace"))
         now = time.monotonic()
@@ -176,6 +180,7 @@ class Sampler:
         except OSError:  # The agent may have used up all processes.
             return False
         WAITED_FOR.add(self.query.pid)
+        OURS.add(self.query.pid)
         return True
 
     def _write(self, csv: str) -> None:
@@ -185,7 +190,7 @@ class Sampler:
             for name, text in zip(GPU_FIELDS.split(","), line.split(","), strict=False):
                 with contextlib.suppress(ValueError):
                     gpus[-1][name] = float(text)
-        rows = [row for row in tree() if not self.query or row.pid != self.query.pid]
+        rows = tree()
         ticks = {(row.pid, row.start): row.ticks for row in rows}
         used = sum(count - self.ticks.get(key, 0) for key, count in ticks.items()) / TICKS
         now = time.monotonic()
@@ -256,7 +261,11 @@ class Session:
         begin = time.monotonic()
         self.pipe, write = os.pipe()
         status, status_write = os.pipe()
-        wrapper = [part.replace("{status_fd}", str(status_write)) for part in self.spec.get("wrapper", [])]
+        block, block_write = os.pipe()
+        names = {"{status_fd}": str(status_write), "{block_fd}": str(block)}
+        wrapper = [names.get(part, part) for part in self.spec.get("wrapper", [])]
+        # If it fails to start, so does the session, and loudly: an agent without its way out is no measurement.
+        relay = None if wrapper else self.start_relay()
         try:
             self.main = subprocess.Popen(
                 [*wrapper, *command],
@@ -266,20 +275,28 @@ class Session:
                 stdout=write,
                 stderr=write,
                 start_new_session=True,
-                pass_fds=[status_write] if wrapper else [],
+                pass_fds=[status_write, block] if wrapper else [],
                 preexec_fn=lambda: PRCTL(PR_SET_PDEATHSIG, signal.SIGKILL),
             )
         except (OSError, ValueError) as error:
             self.output.write(f"{command[0]} could not be started: {error}\n".encode(), begin - self.started)
-            for descriptor in (self.pipe, write, status, status_write):
+            for descriptor in (self.pipe, write, status, status_write, block, block_write):
                 os.close(descriptor)
+            end_relay(relay)
             return "failed_to_start", f"{command[0]} could not be started: {error}"
         WAITED_FOR.add(self.main.pid)
-        os.close(write)
-        os.close(status_write)
+        for descriptor in (write, status_write, block):
+            os.close(descriptor)
+        report = ""
+        if wrapper and self.spec.get("relays"):
+            # bubblewrap holds the command back until its network has what it needs.
+            report = self.read_status(status, START_SECONDS)
+            relay = self.start_relay(self.wrapped_pid(report))
+        os.close(block_write)
         reason = self.wait()
-        report = self.read_status(status) if wrapper else ""
+        report += self.read_status(status) if wrapper else ""
         self.end_tree(self.spec["grace_seconds"])
+        end_relay(relay)
         code = self.main.wait()
         if wrapper and code > 128:
             code = 128 - code  # A wrapper reports a death by signal the way a shell does.
@@ -339,19 +356,51 @@ class Session:
             os.close(self.pipe)
             self.pipe = -1
 
-    def read_status(self, status: int) -> str:
-        """What bubblewrap reported: its child's pid, which is the namespace's first process, and the exit code."""
-        report = os.read(status, 65536).decode() if select.select([status], [], [], 0)[0] else ""
+    def start_relay(self, within: int = 0) -> "subprocess.Popen[bytes] | None":
+        """Let the sandbox's own 127.0.0.1 lead to the sockets that the spec names: the network of the process `within`,
+        or this one's. Raises OSError if that fails."""
+        relays = [f"{port}={path}" for port, path in self.spec.get("relays", {}).items()]
+        if not relays:
+            return None
+        namespace = ["--namespace", str(within)] if within else []
+        relay = subprocess.Popen(
+            [sys.executable, "-I", "-S", str(RELAY), *namespace, *relays],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+        )
+        WAITED_FOR.add(relay.pid)
+        OURS.add(relay.pid)
+        assert relay.stdout
+        with relay.stdout:
+            if not select.select([relay.stdout], [], [], START_SECONDS)[0] or not relay.stdout.read(1):
+                end_relay(relay)
+                raise OSError("the relay to the gateway did not start; supervisor.log says why")
+        return relay
+
+    def wrapped_pid(self, report: str) -> int:
+        """The first process of bubblewrap's namespaces, by its report; raises OSError when there is none."""
         with contextlib.suppress(ValueError, LookupError):
-            self.wrapper_pids = {self.main.pid if self.main else 0, json.loads(report.splitlines()[0])["child-pid"]}
+            return int(json.loads(report.splitlines()[0])["child-pid"])
+        raise OSError("bubblewrap reported no process")
+
+    def read_status(self, status: int, seconds: float = 0) -> str:
+        """What bubblewrap reported: its child's pid, which is the namespace's first process, and the exit code."""
+        report, until = "", time.monotonic() + seconds
+        # It writes its first line in pieces.
+        while "\n" not in report and select.select([status], [], [], max(0.0, until - time.monotonic()))[0]:
+            piece = os.read(status, 65536).decode()
+            if not piece:
+                break
+            report += piece
+        with contextlib.suppress(OSError):
+            self.wrapper_pids = {self.main.pid if self.main else 0, self.wrapped_pid(report)}
         return report
 
     def alive(self) -> list[Process]:
         """What still runs of the tree, wrapper included; counts those that were met."""
         assert self.main
         self.main.poll()
-        query = self.sampler.query.pid if self.sampler.query else 0
-        rows = [row for row in tree() if row.pid != query]
+        rows = tree()
         self.killed.update((row.pid, row.start) for row in rows if row.pid not in self.wrapper_pids)
         return rows
 
@@ -374,6 +423,15 @@ class Session:
             if os.getpid() == 1 or self.spec.get("own_processes"):  # A container: all others are the session's.
                 send(os.kill, -1, signal.SIGKILL)
             self.pump(0.001)
+
+
+def end_relay(relay: "subprocess.Popen[bytes] | None") -> None:
+    """End a relay, if there is one, and wait for it."""
+    if relay:
+        relay.kill()
+        relay.wait()
+        WAITED_FOR.discard(relay.pid)
+        OURS.discard(relay.pid)
 
 
 def send(function: Any, target: int, number: int) -> None:

@@ -55,7 +55,6 @@ def spec(folder: Path, script: str, **changes: Any) -> SessionSpec:
         "max_output_bytes": 100_000,
         "early_stop_times": 0,
         "early_stop_seconds_left": 0.0,
-        "network": "none",
     }
     return SessionSpec(**values | changes)
 

@@ -24,7 +24,7 @@ The final score is the mean `{metric}` over questions that you do not have. Answ
 - **Time**: {hours} of wall-clock time, all in all. `python timer.py` prints what is left. At the end all your
   processes are killed, so save early and often, and keep something valid in `final_model/` at every moment.
 - **Machine**: {machine}, {network}.
-- `$PTB_MODEL`: the base model's folder. Read only.
+{budget}- `$PTB_MODEL`: the base model's folder. Read only.
 - `$PTB_BENCH`: the benchmark's folder, read only: `questions.jsonl` (development questions with their answers),
   `shots.jsonl` (worked examples), {train}the scorer, and `cell.py`, which does the scoring.
 - `python evaluate.py`: scores `final_model/` (or `--model-path DIR`) on the development questions, through the very
@@ -56,15 +56,24 @@ Breaking rule 1 or 2 disqualifies the run; what breaks rule 3 is reported beside
 """
 
 
+CONTINUE = """\
+You have ended, but there is time left: `python timer.py` says how much. Nobody else will go on with this. Look at what
+you have, measure it with `python evaluate.py`, and use the time to make `final_model/` better. All rules of `prompt.md`
+still hold. If you are sure that nothing more can be gained, say so and end.
+"""
+"""What an agent is told whose session is continued; `continue.md`."""
+
+
 def render(plan: Plan, bench: Path) -> str:
     """The prompt's text for a plan whose bench lies in `bench`."""
     protocol, decoding = plan.protocol, plan.task.decoding
     gpus = protocol.gpus
     networks = {
         "none": "no network",
-        "closed": "no network but a model provider's interface",
-        "curated": "a network that reaches chosen hosts only",
-        "open": "with access to the network",
+        "closed": "no network",
+        "curated": "no network but mirrors of the Hugging Face hub and of the Python and npm package indexes, which "
+        "are set up in your environment; some repositories are refused, and what is fetched is recorded",
+        "open": "a network through the proxy that is set up in your environment; what is fetched is recorded",
     }
     return TEMPLATE.format(
         model=plan.model.title or plan.model.name,
@@ -77,9 +86,19 @@ def render(plan: Plan, bench: Path) -> str:
         hours=duration(plan.hours),
         machine="no GPU, processors only" if gpus == 0 else "one GPU" if gpus == 1 else f"{gpus} GPUs",
         network=networks[protocol.network],
+        budget=budget(plan),
         train="`train.jsonl` (training data), " if (bench / "train.jsonl").is_file() else "",
         gigabytes=protocol.max_checkpoint_gb,
     )
+
+
+def budget(plan: Plan) -> str:
+    """The line about what its model may cost; empty without a limit."""
+    limits = [f"{plan.max_usd:g} US dollars"] if plan.max_usd is not None else []
+    limits += [f"{plan.max_tokens:,} tokens"] if plan.max_tokens is not None else []
+    if not limits:
+        return ""
+    return f"- **Budget**: your own model calls may use {' and '.join(limits)} in all; then they are refused.\n"
 
 
 def write(plan: Plan, bench: Path, path: Path) -> None:

@@ -3,18 +3,28 @@
 import re
 from pathlib import Path
 
-from posttrainbench.agent import prompt
-from posttrainbench.agent.workspace import PROMPT
+from posttrainbench.agent import access, prompt
+from posttrainbench.agent.workspace import CONTINUE, PROMPT
 from posttrainbench.folder import RunFolder
+from posttrainbench.gateway import API_PORT, EGRESS_PORT, GatewaySpec
 from posttrainbench.plan import Plan
 from posttrainbench.sandbox import SessionSpec, absolute
 from posttrainbench.strict import read_json
 
-PLACEHOLDER = re.compile(r"\{(python|agent|model|workspace|bench|prompt_file|prompt)\}")
+PLACEHOLDER = re.compile(r"\{([a-z_]+)\}")
 
 
-def spec(plan: Plan, folder: RunFolder, model: Path, sandbox_python: str) -> SessionSpec:
-    """What the sandbox is asked to run. Nothing is read from the workspace, which a running agent may have changed."""
+def spec(
+    plan: Plan,
+    folder: RunFolder,
+    model: Path,
+    sandbox_python: str,
+    gateway: GatewaySpec | None = None,
+    installed: Path | None = None,
+) -> SessionSpec:
+    """What the sandbox is asked to run. `gateway`: what the run's gateway was told, if it has one; `installed`: where
+    the agent's program lies, if it brings one. Nothing is read from the workspace, which a running agent may have
+    changed."""
     workspace, bench, base = absolute(folder.workspace), absolute(folder.bench), absolute(model)
     values = {
         "python": sandbox_python,
@@ -23,15 +33,22 @@ def spec(plan: Plan, folder: RunFolder, model: Path, sandbox_python: str) -> Ses
         "workspace": workspace,
         "bench": bench,
         "prompt_file": f"{workspace}/{PROMPT}",
+        "home": absolute(folder.home),
         "prompt": prompt.render(plan, folder.bench),
+        **access.values(plan, gateway),
     }
+    if installed:
+        values["installed"] = absolute(installed)
+        values["program"] = f"{values['installed']}/{plan.agent.install.program if plan.agent.install else ''}"
     env = {
-        **plan.agent.env,
-        **({"HF_HUB_OFFLINE": "1"} if plan.protocol.network == "none" else {}),
+        **access.environment(plan, gateway),
+        **dict(zip(plan.agent.env, filled(list(plan.agent.env.values()), values), strict=True)),
+        **({"PTB_LLM": values["installed"]} if "sdks" in plan.agent.needs and installed else {}),
         "PTB_WORKSPACE": workspace,
         "PTB_BENCH": bench,
         "PTB_MODEL": base,
         "PTB_PROMPT_FILE": values["prompt_file"],
+        **({"PTB_CONTINUE_FILE": f"{workspace}/{CONTINUE}"} if plan.agent.resume_command else {}),
         "PTB_SEED": str(plan.seed),
         "PTB_HOURS": f"{plan.hours:g}",
     }
@@ -45,6 +62,9 @@ def spec(plan: Plan, folder: RunFolder, model: Path, sandbox_python: str) -> Ses
         agent=values["agent"],
         home=absolute(folder.home),
         tmp=absolute(folder.tmp),
+        gateway=f"{absolute(folder.gateway)}/sockets" if gateway else "",
+        relays=relays(folder) if gateway else {},
+        installed=values.get("installed", ""),
         command=filled(plan.agent.command, values),
         resume_command=filled(plan.agent.resume_command, values),
         env=env,
@@ -53,9 +73,14 @@ def spec(plan: Plan, folder: RunFolder, model: Path, sandbox_python: str) -> Ses
         max_output_bytes=int(plan.protocol.max_output_mb * 1e6),
         early_stop_times=early.times if early.policy == "continue" else 0,
         early_stop_seconds_left=early.minutes_left * 60,
-        network=plan.protocol.network,
         gpus=plan.protocol.gpus,
     )
+
+
+def relays(folder: RunFolder) -> dict[str, str]:
+    """Where the sandbox's ports lead: the gateway's sockets."""
+    sockets = f"{absolute(folder.gateway)}/sockets"
+    return {str(API_PORT): f"{sockets}/api.sock", str(EGRESS_PORT): f"{sockets}/egress.sock"}
 
 
 def stored(folder: RunFolder) -> SessionSpec | None:
@@ -66,4 +91,4 @@ def stored(folder: RunFolder) -> SessionSpec | None:
 
 def filled(command: list[str], values: dict[str, str]) -> list[str]:
     """The command with each `{name}` replaced, in one pass, so that braces in a value stay as they are."""
-    return [PLACEHOLDER.sub(lambda match: values[match[1]], part) for part in command]
+    return [PLACEHOLDER.sub(lambda match: values.get(match[1], match[0]), part) for part in command]

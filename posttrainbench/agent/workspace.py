@@ -1,4 +1,5 @@
-"""The agent's own folders: a workspace with exactly three files, an empty home, an empty tmp."""
+"""The agent's own folders: a workspace with exactly three files (and a fourth for an agent that can be continued), a
+home with the settings that its program needs, an empty tmp."""
 
 import shutil
 from importlib import resources
@@ -11,6 +12,7 @@ from posttrainbench.strict import disk, manifest, write_bytes
 
 FILES = ("evaluate.py", "timer.py")
 PROMPT = "prompt.md"
+CONTINUE = "continue.md"
 
 
 def prepare(plan: Plan, folder: RunFolder, model: Path) -> dict[str, str]:
@@ -26,5 +28,15 @@ def prepare(plan: Plan, folder: RunFolder, model: Path) -> dict[str, str]:
         content = resources.files("posttrainbench.agent").joinpath("files", name).read_bytes()
         write_bytes(folder.workspace / name, content)
     prompt.write(plan, folder.bench, folder.workspace / PROMPT)
+    if plan.agent.resume_command:
+        write_bytes(folder.workspace / CONTINUE, prompt.CONTINUE.encode())
+    _lay_home(Path(plan.agent.folder) / "home", folder.home)
     protected = {f"workspace/{name}": digest for name, digest in manifest(folder.workspace).items()}
     return protected | {f"bench/{name}": digest for name, digest in manifest(folder.bench).items()}
+
+
+def _lay_home(source: Path, home: Path) -> None:
+    """Copy the settings that an agent's program reads at its start."""
+    if source.is_dir():
+        with disk("lay out the agent's home folder"):
+            shutil.copytree(source, home, dirs_exist_ok=True)

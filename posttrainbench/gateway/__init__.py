@@ -5,6 +5,7 @@ folder of it that the sandbox sees: `api.sock` (model interfaces, hub mirror, pa
 proxy for everything else that the protocol allows). Inside the sandbox a relay makes them 127.0.0.1:8787 and :8788.
 """
 
+from posttrainbench.gateway.credential import Credential
 from posttrainbench.gateway.spec import API_PORT, EGRESS_PORT, GatewaySpec
 
-__all__ = ["API_PORT", "EGRESS_PORT", "GatewaySpec"]
+__all__ = ["API_PORT", "EGRESS_PORT", "Credential", "GatewaySpec"]

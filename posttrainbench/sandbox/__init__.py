@@ -37,11 +37,17 @@ class SessionSpec(Value, frozen=True, kw_only=True):
     max_output_bytes: int
     early_stop_times: int
     early_stop_seconds_left: float
-    network: str
+    gateway: str = ""
+    """Folder of the gateway's sockets, the only way out; empty: there is none. No kind gives any other network."""
+    relays: dict[str, str] = {}
+    """Port on the sandbox's own 127.0.0.1, and the socket in `gateway` that it leads to."""
+    installed: str = ""
+    """Folder of the agent's program; empty: it brings none."""
     gpus: int = 0
     interactive: bool = False
     wrapper: list[str] = []
-    """What a kind puts before both commands; `{status_fd}` in it is the descriptor that bubblewrap reports to."""
+    """What a kind puts before both commands; the word `{status_fd}` in it is the descriptor that bubblewrap reports to,
+    `{block_fd}` the one that it waits for."""
 
 
 class JobSpec(Value, frozen=True, kw_only=True):

@@ -31,7 +31,7 @@ def usable() -> bool:
     """Whether bubblewrap is installed and may make the namespaces that we ask for; tried once a process."""
     if shutil.which("bwrap") is None:
         return False
-    command = [*_namespaces(network=False), *_system(network=False, gpus=0), "--", "true"]
+    command = [*_namespaces(), *_system(gpus=0), "--", "true"]
     try:
         return subprocess.run(command, capture_output=True, timeout=20).returncode == 0
     except (OSError, subprocess.TimeoutExpired):
@@ -39,11 +39,12 @@ def usable() -> bool:
 
 
 def command_line(
-    *, read: Iterable[str], write: Iterable[str], tmp: str, cwd: str, network: bool, gpus: int, private: Iterable[str]
+    *, read: Iterable[str], write: Iterable[str], tmp: str, cwd: str, held: bool, gpus: int, private: Iterable[str]
 ) -> list[str]:
     """The words to put before a command. Folders keep their paths; `tmp` lies where `tmp_inside` says. `private` are
     folders that no mount may reveal: raises UsageError if one lies inside a folder of `read` or `write`, or in the
-    Python environment."""
+    Python environment. `held`: the command waits until `{block_fd}` is closed. There is no network but an own
+    loopback."""
     shown, own_tmp = [*python_folders(), *read], tmp_inside(tmp, [*read, *write])
     for folder in private:
         for outer in [*shown, *write]:
@@ -52,7 +53,7 @@ def command_line(
                     f"{folder} must stay hidden from what runs in the sandbox, but lies inside {outer}, which is shown "
                     "to it. Choose another place with --runs-dir or PTB_CACHE."
                 )
-    words = [*_namespaces(network), *_system(network, gpus)]
+    words = [*_namespaces(), *_system(gpus), *(["--block-fd", "{block_fd}"] if held else [])]
     words += ["--bind", tmp, TMP] if own_tmp == TMP else ["--perms", "1777", "--tmpfs", TMP, "--bind", tmp, tmp]
     # Outer folders first, so that a mount is not covered by a later one.
     mounts = dict.fromkeys(shown, "--ro-bind") | dict.fromkeys(write, "--bind")
@@ -85,32 +86,33 @@ def python_folders() -> list[str]:
     return kept
 
 
-def _namespaces(network: bool) -> list[str]:
-    """Own users (so that root on the host has no power over it), processes, messages and host name; own network
-    unless it is wanted. Dies with what started it, by the kernel's hand."""
+def _namespaces() -> list[str]:
+    """Own users (so that root on the host has no power over it), network, processes, messages and host name. Dies with
+    what started it, by the kernel's hand."""
     # Its whole path, since the agent's PATH holds when it is started.
     words = [
         shutil.which("bwrap") or "bwrap",
         "--unshare-user",
         "--cap-drop",
         "ALL",
+        "--unshare-net",
         "--unshare-pid",
         "--unshare-ipc",
         "--unshare-uts",
     ]
-    words += ["--unshare-cgroup-try", "--hostname", "sandbox", "--die-with-parent", "--new-session"]
-    return words if network else [*words, "--unshare-net"]
+    return [*words, "--unshare-cgroup-try", "--hostname", "sandbox", "--die-with-parent", "--new-session"]
 
 
-def _system(network: bool, gpus: int) -> list[str]:
+def _system(gpus: int) -> list[str]:
     words = ["--proc", "/proc", "--dev", "/dev"]
     for path in SYSTEM:
         if Path(path).is_symlink():
             words += ["--symlink", os.readlink(path), path]
         elif Path(path).is_dir():
             words += ["--ro-bind", path, path]
-    for name in [*ETC.split(), *(["resolv.conf"] if network else [])]:
+    for name in ETC.split():
         words += ["--ro-bind-try", f"/etc/{name}", f"/etc/{name}"]
+    words += ["--ro-bind", str(Path(__file__).with_name("hosts")), "/etc/hosts"]
     if gpus:
         words += ["--ro-bind-try", "/sys", "/sys"]
         for device in sorted(map(str, Path("/dev").glob("nvidia*"))):

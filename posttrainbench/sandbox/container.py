@@ -4,6 +4,7 @@ Inside a session's container
 
     /ptb/workspace  /ptb/home  /tmp      the agent's own, writable; everything else is read-only
     /ptb/bench  /ptb/model  /ptb/agent   read-only
+    /ptb/installed  /ptb/gateway         read-only, where there are such: the agent's program, the gateway's sockets
     /ptb/session                         the supervisor's alone: its owner is another user, and nobody else may enter
 
 The supervisor is root without any capability but three: to become the agent's user, and to end what that user started.
@@ -22,7 +23,7 @@ from typing import Any
 
 import msgspec
 
-from posttrainbench import supervisor
+from posttrainbench import relay, supervisor
 from posttrainbench.errors import UsageError
 from posttrainbench.sandbox import JobSpec, SessionSpec
 from posttrainbench.sandbox.engine import Mount, Settings
@@ -32,12 +33,13 @@ from posttrainbench.strict import Value, digest_bytes
 PATH = f"{Path(PYTHON).parent}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 INSIDE = {"workspace": "/ptb/workspace", "bench": "/ptb/bench", "model": "/ptb/model", "agent": "/ptb/agent"}
 INSIDE |= {"home": "/ptb/home", "tmp": "/tmp", "session": "/ptb/session"}  # noqa: S108 - a private folder is there.
+INSIDE |= {"installed": "/ptb/installed", "gateway": "/ptb/gateway"}
 WRITABLE = ("workspace", "home", "tmp")
 SUPERVISOR = "/ptb/supervisor.py"
+RELAY = "/ptb/relay.py"
 SPEC = "inside.json"
 MARGIN_SECONDS = 600
 """After the deadline and the grace, until `ptb gc` may take a container for abandoned."""
-NETWORKS: dict[str, Any] = {"none": "none", "open": "bridge"}
 # Ends the job when stdin closes, which the engine does as soon as ptb is gone, however it went. tini, above it, ends
 # with its child, and with tini everything in the container.
 KEEPER = 'exec 3<&0; { cat <&3 >/dev/null; kill -KILL $$; } & exec "$@" </dev/null 3<&-'
@@ -110,16 +112,15 @@ def user_of(what: str) -> int:
 
 def session(spec: SessionSpec, image: str, limits: Limits, gpus: list[str], pretended: bool) -> Settings:
     """The container of a session."""
-    if spec.network not in NETWORKS:
-        raise UsageError(
-            f"The docker sandbox has network `none` or `open`; the protocol asks for `{spec.network}`, which needs a "
-            "gateway. Choose another protocol."
-        )
-    mounts = [Mount(source=getattr(spec, key), target=to, writable=key in WRITABLE) for key, to in INSIDE.items()]
-    mounts[-1] = msgspec.structs.replace(mounts[-1], writable=True)  # /ptb/session
+    folders = {key: to for key, to in INSIDE.items() if getattr(spec, key)}
+    mounts = [
+        Mount(source=getattr(spec, key), target=to, writable=key in (*WRITABLE, "session"))
+        for key, to in folders.items()
+    ]
     mounts += [
         Mount(source=f"{spec.session}/{SPEC}", target=f"{INSIDE['session']}/spec.json"),
         Mount(source=str(Path(supervisor.__file__).resolve()), target=SUPERVISOR),
+        Mount(source=str(Path(relay.__file__).resolve()), target=RELAY),
     ]
     # An owner of the run's folder other than root must be got round.
     more = [] if os.getuid() == 0 else ["DAC_OVERRIDE"]
@@ -135,7 +136,6 @@ def session(spec: SessionSpec, image: str, limits: Limits, gpus: list[str], pret
             **({"ptb.gpus": ",".join(gpus)} if gpus else {}),
         },
         mounts=mounts,
-        network=NETWORKS[spec.network],
         capabilities=["SETUID", "SETGID", "KILL", *more],
         gpus=[] if pretended else gpus,
         memory_bytes=limits.memory_bytes,
@@ -158,18 +158,17 @@ def inside(spec: SessionSpec, gpus: list[str], pretended: bool) -> dict[str, Any
     value["command"] = drop + [moved(word, spec) for word in spec.command]
     value["resume_command"] = drop + [moved(word, spec) for word in spec.resume_command] if spec.resume_command else []
     value["env"] = env | {key: moved(word, spec) for key, word in spec.env.items()}
+    value["relays"] = {port: moved(path, spec) for port, path in spec.relays.items()}
     # The container has no processes but the session's, so all may be killed at one blow.
     value["own_processes"] = True
     return value
 
 
 def moved(word: str, spec: SessionSpec) -> str:
-    """A word that is one of the spec's folders, or lies in one, as the container has it."""
-    for key in sorted(INSIDE, key=lambda key: -len(getattr(spec, key))):
-        folder = getattr(spec, key)
-        if word == folder or word.startswith(folder + "/"):
-            return INSIDE[key] + word[len(folder) :]
-    return word
+    """A word with each path that is one of the spec's folders, or lies in one, as the container has it."""
+    folders = {getattr(spec, key): to for key, to in INSIDE.items() if getattr(spec, key)}
+    longest_first = "|".join(re.escape(folder) for folder in sorted(folders, key=len, reverse=True))
+    return re.sub(rf"(?<![\w.-])(?:{longest_first})(?![\w.-])", lambda match: folders[match[0]], word)
 
 
 def job(spec: JobSpec, image: str, limits: Limits, gpus: list[str], pretended: bool, run: str, user: int) -> Settings:

@@ -73,7 +73,6 @@ class Settings(Value, frozen=True, kw_only=True):
     workdir: str
     labels: dict[str, str]
     mounts: list[Mount]
-    network: Literal["none", "bridge"] = "none"
     capabilities: list[str] = []
     """Those that remain; all others are dropped."""
     memory_bytes: int
@@ -168,7 +167,7 @@ class Engine:
         """Create a container; returns its id. When the name is taken, the id of the one that has it."""
         host = self._client.api.create_host_config(
             binds=[f"{m.source}:{m.target}:{'rw' if m.writable else 'ro'}" for m in settings.mounts],
-            network_mode=settings.network,
+            network_mode="none",
             cap_drop=["ALL"],
             cap_add=settings.capabilities,
             security_opt=["no-new-privileges"],

@@ -50,7 +50,7 @@ class Local:
             "A GPU is not leased: other programs may use it at the same time.",
         ]
         if self.wrapped:
-            return [*shared, "With network `open`, the host's own network and all that listens on it can be reached."]
+            return shared
         return [
             "Files are not isolated: the agent can read and write all that the user can, the sealed test split, other "
             "runs and the supervisor's files too.",
@@ -125,21 +125,22 @@ class Local:
         return local_job.run(spec, self.wrapped, self.python())
 
     def _rewritten(self, spec: SessionSpec) -> SessionSpec:
-        if spec.network not in ("none", "open"):
+        if not self.wrapped and spec.gateway:
             raise UsageError(
-                f"The local sandbox has network `none` or `open`; the protocol asks for `{spec.network}`, which needs "
-                "a gateway. Choose another protocol or sandbox."
+                "Without bubblewrap the sandbox `local` cannot keep an agent to the gateway, nor a provider's key from "
+                "it. Install bubblewrap (`apt install bubblewrap`), or use --sandbox docker."
             )
         if not self.wrapped:
             env = environment(self.python(), spec.gpus, spec.home, spec.tmp)
             return msgspec.structs.replace(spec, env=env | spec.env)
         read, write = [spec.bench, spec.model, spec.agent], [spec.workspace, spec.home]
+        read += [spec.installed] if spec.installed else []
         wrapper = bubblewrap.command_line(
             read=read,
             write=write,
             tmp=spec.tmp,
             cwd=spec.workspace,
-            network=spec.network == "open",
+            held=bool(spec.relays),
             gpus=spec.gpus,
             private=[spec.session],
         )

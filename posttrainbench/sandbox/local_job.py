@@ -54,7 +54,7 @@ def _supervised(spec: JobSpec, folder: Path, log: int, wrapped: bool, python: st
     wrapper = []
     if wrapped:
         wrapper = bubblewrap.command_line(
-            read=read, write=write, tmp=tmp, cwd=spec.cwd, network=False, gpus=spec.gpus, private=[str(folder)]
+            read=read, write=write, tmp=tmp, cwd=spec.cwd, held=False, gpus=spec.gpus, private=[str(folder)]
         )
         tmp = bubblewrap.tmp_inside(tmp, [*read, *write])
     return {

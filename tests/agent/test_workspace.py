@@ -144,11 +144,9 @@ def test_the_session_has_the_plans_limits(folder, tmp_path):
     }
 
 
-def test_no_early_stop_and_an_open_network(folder, tmp_path):
-    protocol = factory.protocol(network="open", early_stop=EarlyStop(policy="end", times=4))
-    spec = session.spec(factory.plan(tmp_path, protocol=protocol), folder, tmp_path, "/py")
-    assert spec.early_stop_times == 0
-    assert "HF_HUB_OFFLINE" not in spec.env
+def test_no_early_stop(folder, tmp_path):
+    protocol = factory.protocol(early_stop=EarlyStop(policy="end", times=4))
+    assert session.spec(factory.plan(tmp_path, protocol=protocol), folder, tmp_path, "/py").early_stop_times == 0
 
 
 def test_a_spec_is_found_again(folder, tmp_path):

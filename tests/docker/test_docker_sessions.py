@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
+import relaying
 from docking import OWNER, ended, output, spec
 
 from posttrainbench.errors import InfrastructureError
@@ -49,6 +50,20 @@ def test_the_agent_is_nobody_and_sees_only_its_own(box: Docker, tmp_path: Path) 
     words = ("wrote", "cannot write", "read the", "saw the", "made a", "gave away", "reached the")
     assert [word for word in words if word in text] == []
     assert str(tmp_path) not in (tmp_path / "session/inside.json").read_text().replace(of.run, "")
+
+
+def test_the_gateways_sockets_are_the_only_way_out_and_outlive_what_the_agent_kills(
+    box: Docker, tmp_path: Path
+) -> None:
+    script = f"kill -9 -1 2>&-; ls /sys/class/net; python -c '{relaying.ASK}'"
+    with relaying.answering(tmp_path / "sockets" / "a.sock", b"hello"):
+        changes = {"gateway": str(tmp_path / "sockets"), "relays": relaying.relays(tmp_path / "sockets")}
+        of = spec(tmp_path, script, resume_command=["sh", "-c", script], early_stop_times=1, **changes)
+        handle = box.start(of)
+        assert ended(box, of) == "ended"
+        box.close(of, handle)
+    assert output(of).split() == ["lo", "hello", "lo", "hello"]
+    assert json.loads((tmp_path / "session/result.json").read_text())["killed"] == 0
 
 
 def test_labels_limits_and_nothing_left(box: Docker, tmp_path: Path) -> None:

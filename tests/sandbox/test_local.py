@@ -12,6 +12,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+import relaying
 
 from posttrainbench.errors import InfrastructureError, UsageError
 from posttrainbench.sandbox import Handle, JobSpec, Mounts, SessionSpec, bubblewrap
@@ -55,7 +56,6 @@ def spec(folder: Path, command: list[str], **changes: object) -> SessionSpec:
         "max_output_bytes": 100_000,
         "early_stop_times": 0,
         "early_stop_seconds_left": 0.0,
-        "network": "none",
     }
     return SessionSpec(**values | changes)
 
@@ -214,10 +214,9 @@ def test_a_supervisor_that_cannot_start_says_why(local, tmp_path):
         local.start(one)
 
 
-@pytest.mark.parametrize("network", ["closed", "curated"])
-def test_a_network_that_needs_a_gateway_is_refused(local, tmp_path, network):
-    with pytest.raises(UsageError, match="gateway"):
-        local.start(spec(tmp_path, ["true"], network=network))
+def test_without_bubblewrap_there_is_no_gateway(tmp_path):
+    with pytest.raises(UsageError, match="Without bubblewrap"):
+        Local(bubblewrap=False).start(spec(tmp_path, ["true"], gateway=str(tmp_path)))
 
 
 def test_hidden_folders(wrapped, tmp_path):
@@ -274,8 +273,7 @@ def test_no_other_process_can_be_seen_and_no_capability_is_held(wrapped, tmp_pat
     assert name == "sandbox"
 
 
-@pytest.mark.parametrize(("network", "reached"), [("none", "no"), ("open", "yes")])
-def test_the_network(wrapped, tmp_path, network, reached):
+def test_there_is_no_network(wrapped, tmp_path):
     with socket.create_server(("127.0.0.1", 0)) as server:
         script = f"""
 import socket
@@ -285,9 +283,42 @@ try:
 except OSError:
     print("no")
 """
-        one = spec(tmp_path, [PYTHON, "-c", script], network=network)
-        hold(wrapped, one)
-    assert output(one).strip() == reached
+        hold(wrapped, one := spec(tmp_path, [PYTHON, "-c", script]))
+    assert output(one).strip() == "no"
+
+
+def test_the_gateways_sockets_answer_on_the_loopback_in_every_turn(wrapped, tmp_path):
+    with relaying.answering(tmp_path / "sockets" / "a.sock", b"hello"):
+        ask = [PYTHON, "-c", relaying.ASK]
+        changes = {"resume_command": ask, "early_stop_times": 1, "relays": relaying.relays(tmp_path / "sockets")}
+        hold(wrapped, one := spec(tmp_path, ask, gateway=str(tmp_path / "sockets"), **changes))
+    assert output(one) == "hello\nhello\n"
+
+
+def test_an_agent_that_kills_all_it_sees_keeps_its_way_out(wrapped, tmp_path):
+    with relaying.answering(tmp_path / "sockets" / "a.sock", b"hello"):
+        script = f"pkill -9 -f [r]elay; pkill -9 [p]ython; kill -9 -1 2>&-; {PYTHON} -c '{relaying.ASK}'"
+        changes = {"gateway": str(tmp_path / "sockets"), "relays": relaying.relays(tmp_path / "sockets")}
+        hold(wrapped, one := spec(tmp_path, ["sh", "-c", script], **changes))
+    assert output(one).strip() == "hello"
+
+
+def test_a_connection_waits_for_a_gateway_that_is_being_restarted(wrapped, tmp_path):
+    changes = {"gateway": str(tmp_path / "sockets"), "relays": relaying.relays(tmp_path / "sockets")}
+    (tmp_path / "sockets").mkdir()
+    handle = wrapped.start(one := spec(tmp_path, [PYTHON, "-c", relaying.ASK], **changes))
+    time.sleep(0.5)
+    with relaying.answering(tmp_path / "sockets" / "a.sock", b"late"):
+        assert eventually(lambda: wrapped.state(one, handle) == "ended")
+    assert output(one) == "late\n"
+
+
+def test_a_session_whose_way_out_cannot_be_made_is_lost(wrapped, tmp_path):
+    changes = {"gateway": str(tmp_path), "relays": {"no port": str(tmp_path / "a.sock")}}
+    handle = wrapped.start(one := spec(tmp_path, ["sh", "-c", "echo begun"], **changes))
+    assert eventually(lambda: wrapped.state(one, handle) == "lost")
+    wrapped.close(one, handle)
+    assert output(one) == ""
 
 
 def test_a_shown_folder_may_not_hold_what_is_hidden(wrapped, tmp_path):
