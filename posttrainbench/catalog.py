@@ -89,9 +89,10 @@ class Agent(Named, frozen=True, kw_only=True):
     resume_command: list[str] = []
     """Continues an agent that stopped early; empty where it cannot."""
     env: dict[str, str] = {}
-    needs: list[Literal["command", "local", "terminal"]] = []
-    """`command`: a command line must follow `--`; `local`: runs in an environment with the `local` extra; `terminal`:
-    a person sits at it."""
+    needs: list[Literal["command", "local", "sdks", "terminal"]] = []
+    """`command`: a command line must follow `--`; `local`: runs in an environment with the `local` extra; `sdks`:
+    runs in one with the model providers' SDKs, and finds our package `llm` in the folder that PTB_LLM names;
+    `terminal`: a person sits at it."""
     transcript: Literal["none", "text", "claude", "codex", "gemini", "opencode", "qwen", "mini"] = "text"
     """The format of what it prints."""
     api: Api | None = None

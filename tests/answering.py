@@ -9,6 +9,11 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+import pytest
+
+for sdk in ("anthropic", "openai", "google.genai"):
+    pytest.importorskip(sdk, reason="the model providers' SDKs are not installed: pip install 'posttrainbench[judge]'")
+
 PATHS = {"anthropic": "/anthropic", "openai": "/openai/v1", "gemini": "/gemini"}
 """Where each dialect's SDK is pointed at, below the server's address; as the gateway has them."""
 

@@ -8,11 +8,11 @@ LARGEST = 4_000_000
 
 
 def plain(value: Any) -> Any:
-    """The value as JSON can hold it and any encoding can carry it: no lone surrogates."""
+    """The value as JSON can hold it and any encoding can carry it: no lone surrogates, no NaN."""
     text = json.dumps(value, ensure_ascii=False, default=str)
     if len(text) > LARGEST:
         raise ValueError(f"it has {len(text)} characters; at most {LARGEST} are taken")
-    return json.loads(text.encode("utf-8", "replace"))
+    return json.loads(text.encode("utf-8", "replace"), parse_constant=lambda name: None)
 
 
 def within(value: Any, *path: str) -> Any:
@@ -44,7 +44,7 @@ def arguments(value: Any) -> dict[str, Any] | None:
     """A tool call's arguments, as an object or as the text of one."""
     if isinstance(value, str):
         try:
-            value = json.loads(value)
+            value = json.loads(value, parse_constant=lambda name: None)
         except (ValueError, RecursionError):
             return None
     return value if isinstance(value, dict) else None
