@@ -35,6 +35,7 @@ class Pins(Value, frozen=True, kw_only=True):
     """`sandboxes/pins.toml`."""
 
     python: list[str]
+    tools: list[str]
     eval: list[str]
     train: list[str]
     variants: dict[str, Variant]
@@ -87,6 +88,7 @@ def source_digest(variant: str) -> str:
         {
             "dockerfile": digest_bytes((folder() / "Dockerfile").read_bytes()),
             "python": found.python,
+            "tools": found.tools,
             "eval": found.eval,
             "train": found.train,
             "variant": found.variants[variant],
@@ -140,6 +142,7 @@ def build(engine: Engine, variant: str, base: str | None, cache: Path, say: Call
             "digest (IMAGE@sha256:…)."
         )
     arguments = {"BASE_IMAGE": stands_on, "APT_PACKAGES": " ".join([*found.python, *chosen.apt])}
+    arguments["TOOLS"] = " ".join(found.tools)
     with disk("lay out the build"), tempfile.TemporaryDirectory(prefix="ptb-build-") as name:
         context = Path(name)
         shutil.copy(folder() / "Dockerfile", context)
@@ -147,11 +150,9 @@ def build(engine: Engine, variant: str, base: str | None, cache: Path, say: Call
         for kind, words in wanted.items():
             (context / "wheels" / kind).mkdir(parents=True)
             (context / f"{kind}.txt").write_text("\n".join(words) + "\n")
-        network = "host"
         if chosen.host_python == f"{sys.version_info.major}.{sys.version_info.minor}":
             _gather(wanted, cache / "wheels" / digest_value(wanted)[7:23], context / "wheels", say)
             arguments["PIP_ARGS"] = "--no-index"
-            network = "none" if base else "host"
         else:
             for kind in wanted:
                 (context / "wheels" / kind / "none").touch()
@@ -163,7 +164,7 @@ def build(engine: Engine, variant: str, base: str | None, cache: Path, say: Call
                 tag=tag(kind, variant),
                 arguments=arguments,
                 labels={PINS_LABEL: source_digest(variant), "ptb.variant": variant},
-                network=network,
+                network="host",
                 say=say,
             )
     return present(engine, variant)

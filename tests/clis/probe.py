@@ -1,5 +1,6 @@
 """Runs in the agent's place: looks everywhere for a key and for a way out, and prints what it finds, as JSON."""
 
+import base64
 import errno
 import json
 import os
@@ -13,6 +14,7 @@ import urllib.request
 KEY = sys.argv[1][::-1].encode()  # Reversed on the command line, so that the search does not find itself.
 GATEWAY = "http://127.0.0.1:8787"
 SKIPPED = ("/sys", "/usr/lib", "/usr/share", "/opt/venv/lib", "/lib", "/proc/kcore")
+TARGETS = ("example.org:443", "127.0.0.1:22", "169.254.169.254:80")
 LARGEST = 20_000_000
 
 
@@ -72,7 +74,8 @@ def listening() -> list[int]:
     for port in range(1, 65536):
         with socket.socket() as out:
             if out.connect_ex(("127.0.0.1", port)) not in (errno.ECONNREFUSED, errno.EADDRNOTAVAIL):
-                found.append(port)
+                # A port may be drawn for this very connection, which then meets itself.
+                found += [port] if out.getsockname() != out.getpeername() else []
     return found
 
 
@@ -87,10 +90,12 @@ def asked(method: str, path: str, body: object = None, **headers: str) -> int:
         return error.code
 
 
-def proxied(target: str) -> int:
+def proxied(target: str, secret: str) -> int:
     """Status of a CONNECT at the proxy."""
+    basic = base64.b64encode(f"run:{secret}".encode()).decode()
     with socket.create_connection(("127.0.0.1", 8788), 20) as out:
-        out.sendall(f"CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n\r\n".encode())
+        head = f"CONNECT {target} HTTP/1.1\r\nHost: {target}\r\nProxy-Authorization: Basic {basic}\r\n\r\n"
+        out.sendall(head.encode())
         return int(out.recv(100).split()[1])
 
 
@@ -116,7 +121,7 @@ def main() -> None:
         "other provider": asked("POST", "/openai/v1/chat/completions", {"model": "big-1"}, **secret),
         "hub": asked("GET", "/hub/api/models/org/name"),
         "index": asked("GET", "/pypi/simple/numpy/"),
-        "proxy": [proxied("example.org:443"), proxied("127.0.0.1:22"), proxied("169.254.169.254:80")],
+        "proxy": [proxied(target, secret["x-api-key"]) for target in TARGETS] + [proxied(TARGETS[0], "guess")],
     }
     print("FOUND " + json.dumps(found), flush=True)
     shutil.copytree(os.environ["PTB_MODEL"], "final_model")
