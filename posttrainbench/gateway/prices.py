@@ -41,7 +41,7 @@ def known(dialect: Dialect, model: str, upstream: str = "") -> bool:
 
 def cost(dialect: Dialect, model: str, tokens: Tokens, *, long_write: int = 0, upstream: str = "") -> float | None:
     """USD for those tokens; `long_write` of `cache_write` are kept for an hour, which costs more. None: no price is
-    known for the model, neither from the dialect's own provider nor from the one that `upstream` belongs to."""
+    known for the model, neither from the provider that `upstream` belongs to nor from the dialect's own."""
     long_write = min(long_write, tokens.cache_write)
     if tokens.input + tokens.cached + tokens.cache_write > FLAT_TOKENS:
         return _listed(dialect, model, upstream, tokens, long_write)
@@ -83,7 +83,7 @@ def _listed(dialect: Dialect, model: str, upstream: str, tokens: Tokens, long_wr
         cache_write_1h_tokens=long_write or None,
         output_tokens=tokens.output,
     )
-    for place in ({"provider_id": PROVIDERS[dialect]}, {"provider_api_url": upstream}):
+    for place in ({"provider_api_url": upstream}, {"provider_id": PROVIDERS[dialect]}):
         try:
             return round(float(calc_price(counted, model, **place).total_price), 9)
         except (LookupError, ValueError):

@@ -62,7 +62,7 @@ class Relay:
                 return web.Response(status=426, headers={"Upgrade": "HTTP/1.1", "Connection": "close"})
             exchange, ask, path = await self._begin(request)
         except RefusedError as refusal:
-            return self._refused(refusal)
+            return self._refused(self._lasting(refusal))
         except OSError as error:
             LOG.error("The ledger could not be written: %s", error)
             return self._own(503, "The gateway of this run cannot write its ledger, so nothing is sent.")
@@ -215,6 +215,12 @@ class Relay:
         except OSError as error:
             LOG.error("The ledger could not be written: %s", error)
         return self._own(refusal.status, refusal.message)
+
+    def _lasting(self, refusal: RefusedError) -> RefusedError:
+        """With the status at which a CLI gives up, if it is one that lasts."""
+        if refusal.status == 403:
+            refusal.status = self._wire.final(refusal.route)
+        return refusal
 
     def _own(self, status: int, message: str, extra: dict[str, str] | None = None) -> web.Response:
         """An answer of the gateway's own, in the provider's form; SDKs heed the header and do not ask again."""

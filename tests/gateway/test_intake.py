@@ -41,11 +41,11 @@ def test_another_model_is_refused_and_written_down(tmp_path: Path, dialect: str)
         body = request(dialect) if dialect == "gemini" else request(dialect, model="some-other")
         async with upstream(says(MESSAGE)) as provider, gateway(tmp_path, spec(tmp_path, provider.url, dialect)) as one:
             got = await one.ask(body, path)
-            assert (got.status, provider.asked) == (403, [])
+            assert (got.status, provider.asked) == (400 if dialect == "openai" else 403, [])
             assert "is not part of this run" in got.json["error"]["message"]
             begun, ended = ledger.exchanges(one.folder.ledger)
             assert begun[1].model == ("gemini-3.8-flash" if dialect == "gemini" else "some-other")
-            assert (ended[1].cause, ended[1].status) == ("policy", 403)
+            assert (ended[1].cause, ended[1].status) == ("policy", got.status)
             assert ledger.summary(one.folder.ledger).models == []
 
     asyncio.run(run())
@@ -225,8 +225,27 @@ def test_the_provider_is_not_made_to_fetch_an_address(tmp_path: Path, name: str)
     async def run() -> None:
         async with upstream(says(MESSAGE)) as provider, gateway(tmp_path, spec(tmp_path, provider.url, dialect)) as one:
             got = await one.ask(body)
-            assert (got.status, provider.asked) == (403, [])
+            assert (got.status, provider.asked) == (400 if dialect == "openai" else 403, [])
             assert "asked to fetch 'https://a.org/x'" in got.json["error"]["message"]
+
+    asyncio.run(run())
+
+
+REFUSED = {
+    "an answer that nobody waits for": request("openai", background=True),
+    "another model in its place": request("openai", models=["other"]),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_cannot_be_counted_or_pinned_is_refused(tmp_path: Path, name: str) -> None:
+    async def run() -> None:
+        async with (
+            upstream(says(MESSAGE)) as provider,
+            gateway(tmp_path, spec(tmp_path, provider.url, "openai")) as one,
+        ):
+            got = await one.ask(REFUSED[name])
+            assert (got.status, "is not allowed" in got.json["error"]["message"], provider.asked) == (400, True, [])
 
     asyncio.run(run())
 

@@ -172,5 +172,9 @@ def failure(status: int, body: Mapping[str, Any]) -> Failure:
     return Failure(cause, message or kind)
 
 
+def final(route: str) -> int:
+    return 403
+
+
 def error(status: int, message: str) -> dict[str, Any]:
     return {"type": "error", "error": {"type": ERRORS.get(status, "api_error"), "message": message}}

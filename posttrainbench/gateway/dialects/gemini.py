@@ -164,5 +164,9 @@ def failure(status: int, body: Mapping[str, Any]) -> Failure:
     return Failure(cause, message or kind, next((float(found[1]) for found in delays if found), None))
 
 
+def final(route: str) -> int:
+    return 403
+
+
 def error(status: int, message: str) -> dict[str, Any]:
     return {"error": {"code": status, "message": message, "status": ERRORS.get(status, "UNKNOWN")}}

@@ -95,6 +95,8 @@ def refers(body: Mapping[str, Any]) -> bool:
 def refused(body: Mapping[str, Any]) -> str:
     if body.get("background"):
         return "`background` is not allowed: tokens of an answer that nobody waits for cannot be counted."
+    if "models" in body:
+        return "`models` is not allowed: a run uses one model, and no other one in its place."
     return ""
 
 
@@ -106,9 +108,10 @@ def without_web(body: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
         if any(removed for _, removed in items):
             edited = edited | {"input": [item for item, _ in items]}
             names += [name for _, removed in items for name in removed]
-    if "web_search_options" in body:
-        edited = {key: value for key, value in edited.items() if key != "web_search_options"}
-        names.append("web_search_options")
+    for key in ("web_search_options", "plugins"):
+        if key in body:
+            edited = {name: value for name, value in edited.items() if name != key}
+            names.append(key)
     if names and (not edited.get("tools") or text(at(edited, "tool_choice", "type")).startswith(WEB_TOOLS)):
         edited = {key: value for key, value in edited.items() if key != "tool_choice"}
     return edited, names
@@ -215,6 +218,11 @@ def failure(status: int, body: Mapping[str, Any]) -> Failure:
     if cause == "invalid_request" and ("context length" in message.lower() or "context window" in message.lower()):
         cause = "context_exceeded"
     return Failure(cause, message or text(held) or code or kind)
+
+
+def final(route: str) -> int:
+    """Codex asks again at a 403, as often as it is set up to; CLIs on Chat Completions ask again at a 400."""
+    return 400 if route in ("openai.responses", "openai.compact") else 403
 
 
 def error(status: int, message: str) -> dict[str, Any]:

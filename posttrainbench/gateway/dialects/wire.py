@@ -105,6 +105,9 @@ class Wire(Protocol):
     def failure(self, status: int, body: Mapping[str, Any]) -> Failure:
         """What an error answer means."""
 
+    def final(self, route: str) -> int:
+        """The status of a refusal at which the CLIs that use this route give up at once."""
+
     def error(self, status: int, message: str) -> dict[str, Any]:
         """An error answer as this provider would write it."""
 
