@@ -11,7 +11,7 @@ ANTHROPIC = {
     "usage_limit": (400, "invalid_request_error", "Your credit balance is too low to access the Anthropic API. Please go to Plans & Billing to upgrade or purchase credits."),
     "overloaded": (529, "overloaded_error", "Overloaded"),
     "context_exceeded": (400, "invalid_request_error", "prompt is too long: 210000 tokens > 200000 maximum"),
-    "refused": (403, "permission_error", "Your request was refused."),
+    "refused": (400, "invalid_request_error", "Output blocked by content filtering policy"),
     "server": (500, "api_error", "Internal server error"),
 }
 
@@ -32,6 +32,6 @@ GEMINI: dict[str, tuple[int, str, str, list[dict[str, Any]]]] = {
     "usage_limit": (429, "RESOURCE_EXHAUSTED", "You exceeded your current quota, please check your plan and billing details.", [DAILY]),
     "overloaded": (503, "UNAVAILABLE", "The model is overloaded. Please try again later.", []),
     "context_exceeded": (400, "INVALID_ARGUMENT", "The input token count (1200000) exceeds the maximum number of tokens allowed (1048576).", []),
-    "refused": (403, "PERMISSION_DENIED", "The caller does not have permission", []),
+    "refused": (400, "INVALID_ARGUMENT", "Request blocked: PROHIBITED_CONTENT", []),
     "server": (500, "INTERNAL", "An internal error has occurred. Please retry.", []),
 }
