@@ -7,7 +7,9 @@ Host header) where one server answers for several.
 import struct
 
 LARGEST = 64 * 1024
-HANDSHAKE, CLIENT_HELLO = 22, 1
+RECORD, MAJOR = b"\x16", b"\x03"
+"""First bytes of a handshake record."""
+CLIENT_HELLO = 1
 SERVER_NAME, ENCRYPTED_HELLO = 0, 0xFE0D
 UNRECOGNIZED_NAME = bytes([21, 3, 3, 0, 2, 2, 112])
 """A fatal TLS alert that says so."""
@@ -36,20 +38,17 @@ def _handshake(content: bytes) -> bytes | None:
     """The first handshake message, put together from its records; None if it is not all there."""
     message, rest = b"", content
     while True:
-        if rest[:1] and rest[0] != HANDSHAKE:
-            raise NotTlsError("what follows CONNECT is not TLS")
-        if len(rest) >= 2 and rest[1] != 3:
-            raise NotTlsError("what follows CONNECT is not TLS")
         if message and message[0] != CLIENT_HELLO:
             raise NotTlsError("its first TLS message is no ClientHello")
-        if len(message) >= 4 and len(message) >= 4 + int.from_bytes(message[1:4], "big"):
-            return message[4 : 4 + int.from_bytes(message[1:4], "big")]
-        if len(rest) < 5 or len(rest) < 5 + int.from_bytes(rest[3:5], "big"):
+        if len(message) >= 4 and len(message) >= (end := 4 + int.from_bytes(message[1:4], "big")):
+            return message[4:end]
+        if rest[:1] not in (b"", RECORD) or rest[1:2] not in (b"", MAJOR):
+            raise NotTlsError("what follows CONNECT is not TLS")
+        if len(rest) < 5 or len(rest) < (end := 5 + int.from_bytes(rest[3:5], "big")):
             return None
-        size = int.from_bytes(rest[3:5], "big")
-        if size == 0:
+        if end == 5:
             raise NotTlsError("its first TLS message is broken")
-        message, rest = message + rest[5 : 5 + size], rest[5 + size :]
+        message, rest = message + rest[5:end], rest[end:]
 
 
 def _name(hello: bytes) -> str:

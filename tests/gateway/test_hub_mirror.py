@@ -179,7 +179,9 @@ print(json.dumps(said))
 def test_a_refused_repository_is_refused_with_a_sentence_that_the_client_shows(tmp_path: Path) -> None:
     with mirrored(tmp_path, small_hub()) as endpoint:
         said = answer(tmp_path, endpoint, SAID.format(codes=REFUSED))
-    assert [code for code, text in zip(REFUSED, said) if "its protocol keeps it from agents" not in text] == []
+    assert [
+        code for code, text in zip(REFUSED, said, strict=True) if "its protocol keeps it from agents" not in text
+    ] == []
 
 
 @pytest.mark.parametrize("how", ["renamed", "silent_names"])
@@ -248,7 +250,7 @@ def test_writing_is_refused_with_a_sentence(tmp_path: Path) -> None:
     hub = small_hub()
     with mirrored(tmp_path, hub) as endpoint:
         said = answer(tmp_path, endpoint, SAID.format(codes=WRITES))
-    assert [code for code, text in zip(WRITES, said) if "not write to it" not in text] == []
+    assert [code for code, text in zip(WRITES, said, strict=True) if "not write to it" not in text] == []
     assert {method for method, _, _ in hub.asked} <= {"GET"}
 
 
@@ -437,14 +439,17 @@ def _free_port() -> int:
 
 def test_a_mirror_that_is_killed_in_mid_download_goes_on(tmp_path: Path) -> None:
     hub = small_hub(pause=0.05)
-    with beside(hub.running) as address, services(tmp_path, address, 1) as ((endpoint,), processes):
-        with ThreadPoolExecutor(1) as pool:
-            going = pool.submit(answer, tmp_path, endpoint, SNAPSHOT)
-            partial = tmp_path / "cache" / "blobs"
-            while not any(one.stat().st_size > 3 * 1024**2 for one in partial.glob("*.partial")):
-                time.sleep(0.02)
-            processes[0].send_signal(signal.SIGKILL)
-            processes[0].wait()
-            processes[0] = start_service(tmp_path, address, int(endpoint.rpartition(":")[2]))
-            assert going.result() == DIGESTS
+    with (
+        beside(hub.running) as address,
+        services(tmp_path, address, 1) as ((endpoint,), processes),
+        ThreadPoolExecutor(1) as pool,
+    ):
+        going = pool.submit(answer, tmp_path, endpoint, SNAPSHOT)
+        partial = tmp_path / "cache" / "blobs"
+        while not any(one.stat().st_size > 3 * 1024**2 for one in partial.glob("*.partial")):
+            time.sleep(0.02)
+        processes[0].send_signal(signal.SIGKILL)
+        processes[0].wait()
+        processes[0] = start_service(tmp_path, address, int(endpoint.rpartition(":")[2]))
+        assert going.result() == DIGESTS
     assert [begin for begin, _, _ in hub.fetched if begin]

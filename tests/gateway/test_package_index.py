@@ -99,7 +99,8 @@ class ScriptedIndex:
     def _page(self) -> web.Response:
         digest = hashlib.sha256(METADATA).hexdigest()
         if self.html:
-            link = f'<a href="../../packages/{WHEEL_NAME}#sha256={SHA256}" data-requires-python="&gt;=3.8">{WHEEL_NAME}</a>'
+            address = f"../../packages/{WHEEL_NAME}#sha256={SHA256}"
+            link = f'<a href="{address}" data-requires-python="&gt;=3.8">{WHEEL_NAME}</a>'
             return web.Response(text=f"<!DOCTYPE html><html><body>{link}</body></html>", content_type="text/html")
         file = {
             "filename": WHEEL_NAME,
