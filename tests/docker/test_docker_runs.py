@@ -1,6 +1,8 @@
 """Whole runs in containers: `ptb run --sandbox docker`, killed, stopped, resumed, and collected."""
 
+import contextlib
 import json
+import random
 import subprocess
 import time
 from pathlib import Path
@@ -9,11 +11,23 @@ from typing import Any
 import pytest
 from docking import ENVIRONMENT, OWNER
 from driving import CELL, folder, ptb, run, start
+from sitting import Person
 
 from posttrainbench.sandbox.engine import Engine
 
 DOCKER = ["--sandbox", "docker", "--limit", "8"]
-SCRIPT = "echo started >> starts; sleep 2; cp -r $PTB_MODEL final_model; echo done"
+SCRIPT = "echo started >> starts; sleep 8; cp -r $PTB_MODEL final_model; echo done"
+
+TRAPS = r"""
+mkdir -p final_model && cd final_model && cp $PTB_MODEL/config.json .
+ln -s /etc/passwd tokenizer.json; ln -s . loop; mkfifo model.safetensors; mknod device b 8 0
+mkdir -p "$(printf 'line\nbreak')" '..x' 'x..' ' .. ' && touch "$(printf 'line\nbreak')/$(printf '\377')"
+python -c 'import os; [open(f"file-{i}", "w").close() for i in range(10000)]'
+python -c 'import socket; socket.socket(socket.AF_UNIX).bind("socket")'
+for i in 1 2 3; do python -c 'x = [bytearray(2**20) for _ in range(500)]' & done; wait
+(trap '' TERM; kill -9 -1; pkill -9 -f python; pkill -9 -f supervisor)
+bomb() { bomb | bomb & }; bomb; sleep 5
+"""
 
 
 def left(engine: Engine) -> list[str]:
@@ -52,15 +66,18 @@ def test_the_test_split_is_nowhere_in_the_agent_s_sandbox(engine: Engine, tmp_pa
     assert str(tmp_path) not in said
 
 
-@pytest.mark.parametrize("seconds", [[0.3, 1.0], [2.5, 0.5], [5.0, 2.0], [8.0, 4.0]])
-def test_killed_twice_and_resumed_nothing_is_lost_or_started_twice(
-    seconds: list[float], engine: Engine, tmp_path: Path
+@pytest.mark.parametrize("seed", range(4))
+def test_killed_five_times_and_resumed_nothing_is_lost_or_started_twice(
+    seed: int, engine: Engine, tmp_path: Path
 ) -> None:
+    chance = random.Random(seed)
     words = ["run", *CELL, "--agent", "command", *DOCKER, "--json", "--", "sh", "-c", SCRIPT]
-    for pause in seconds:
+    for _ in range(5):
         with start(*words, cwd=tmp_path, **ENVIRONMENT) as process:
             wait_for(tmp_path, "plan.json", process)
-            time.sleep(pause)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(chance.uniform(0.2, 5))
+            assert process.poll() is None, "it was over before it was killed"
             process.kill()
         words = ["resume", "last", "--json"]
     answer = ptb(*words, cwd=tmp_path, **ENVIRONMENT)
@@ -68,6 +85,39 @@ def test_killed_twice_and_resumed_nothing_is_lost_or_started_twice(
     record = json.loads(answer.stdout)
     assert record["outcome"] == "scored", record["reason"]
     assert (folder(record, tmp_path) / "workspace/starts").read_text() == "started\n"
+    assert ptb("verify", "last", cwd=tmp_path).returncode == 0
+    assert_nothing_left(engine, tmp_path)
+
+
+def test_a_hostile_run_ends_in_its_outcome_beside_one_that_does_not_notice(engine: Engine, tmp_path: Path) -> None:
+    (tmp_path / "quiet").mkdir()
+    (tmp_path / "loud").mkdir()
+    quiet_words = ["run", *CELL, "--agent", "command", *DOCKER, "--json", "--", "sh", "-c", SCRIPT]
+    with start(*quiet_words, cwd=tmp_path / "quiet", **ENVIRONMENT) as quiet:
+        loud = run("--agent", "command", *DOCKER, "--", "sh", "-c", TRAPS, cwd=tmp_path / "loud", **ENVIRONMENT)
+        out, err = quiet.communicate(timeout=300)
+    assert (loud["outcome"], loud["scores"]) == ("invalid_checkpoint", None)
+    assert quiet.returncode == 0, err
+    assert json.loads(out)["outcome"] == "scored"
+    assert ptb("verify", "last", cwd=tmp_path / "loud").returncode == 0
+    assert_nothing_left(engine, tmp_path)
+
+
+def test_a_person_sits_at_a_shell_in_the_container(engine: Engine, tmp_path: Path) -> None:
+    with start("run", "--agent", "human", *CELL, *DOCKER, "--json", cwd=tmp_path, **ENVIRONMENT) as process:
+        wait_for(tmp_path, "session/started.json", process)
+        person = Person(tmp_path, **ENVIRONMENT)
+        person.waits_for(b"prompt.md")
+        person.types("cp -r $PTB_MODEL final_model; pwd; echo user-$(id -u)-$((40 + 2))\n")
+        person.waits_for(b"-42")
+        assert b"/ptb/workspace" in person.seen
+        assert b"user-0-42" not in person.seen
+        person.types("exit\n")
+        person.waits_for(b"The session ended after")
+        assert person.ptb.wait(60) == 0
+        out, err = process.communicate(timeout=200)
+    assert process.returncode == 0, err
+    assert json.loads(out)["outcome"] == "scored"
     assert_nothing_left(engine, tmp_path)
 
 
