@@ -7,7 +7,14 @@ from typing import Any
 import pytest
 
 REQUIRED = set(filter(None, os.environ.get("PTB_REQUIRE", "").split(",")))
-WANTS = {"benchmark data": "data", "gsm8k": "data", "engine": "docker", "image": "docker", "bubblewrap": "bubblewrap"}
+WANTS = {
+    "benchmark data": "data",
+    "gsm8k": "data",
+    "engine": "docker",
+    "image": "docker",
+    "bubblewrap": "bubblewrap",
+    "mbpp": "mbpp",
+}
 """A word of a skip's reason, and the tool that is wanting."""
 EXCUSED = ("root",)
 """Words of reasons that are no want of a tool: what root may do, and what it cannot help doing."""

@@ -140,8 +140,8 @@ WRONG = [
 
 @pytest.fixture(scope="module")
 def scorer(tmp_path_factory: pytest.TempPathFactory) -> ModuleType:
-    folder = lay("bfcl", tmp_path_factory.mktemp("bfcl") / "bench")
-    return module(folder / "scorer.py", "bfcl_scorer")
+    folder = lay("bfcl-simple", tmp_path_factory.mktemp("bfcl-simple") / "bench")
+    return module(folder / "scorer.py", "bfcl_simple_scorer")
 
 
 @pytest.mark.parametrize("response", RIGHT, ids=range(len(RIGHT)))
@@ -155,13 +155,13 @@ def test_anything_else_scores_zero(scorer: ModuleType, response: str) -> None:
 
 
 def test_every_worked_call_is_right_by_the_official_checker(scorer: ModuleType) -> None:
-    rows = [row for split in splits("bfcl").values() for row in split]
+    rows = [row for split in splits("bfcl-simple").values() for row in split]
     wrong = [row["id"] for row in rows if scorer.process_results(row, [f" {row['call']}"]) != {"ast_accuracy": 1.0}]
     assert (len(rows), wrong) == (400, [])
 
 
 def test_no_call_is_right_for_another_question(scorer: ModuleType) -> None:
-    rows = splits("bfcl")["dev"]
+    rows = splits("bfcl-simple")["dev"]
     calls = [row["call"] for row in rows[1:]] + [rows[0]["call"]]
     assert sum(_score(scorer, row, call) for row, call in zip(rows, calls, strict=True)) == 0
 
@@ -171,5 +171,5 @@ def _score(scorer: ModuleType, row: dict[str, Any], call: str) -> float:
 
 
 def test_the_bench_holds_the_checker_but_none_of_its_data(tmp_path: Path) -> None:
-    folder = lay("bfcl", tmp_path / "bench")
+    folder = lay("bfcl-simple", tmp_path / "bench")
     assert {path.suffix for path in (folder / "lib").rglob("*") if path.is_file()} == {".py"}
