@@ -72,7 +72,7 @@ def _boxed(text: str, boxes: list[re.Match[str]]) -> int | None:
         return None
     if OTHER.match(text, end):
         return None
-    return _integer(SPACE.sub("", WRAPPED.sub("", content.rpartition("=")[2])).rstrip("."))
+    return _integer(SPACE.sub(" ", WRAPPED.sub(" ", content.rpartition("=")[2])).strip(" ."))
 
 
 def _stated(text: str) -> int | None:

@@ -14,7 +14,7 @@ LONGEST = 100_000
 WRAPPER = r"(?:[\s*_`$\"'{]|\\[(\[,;:! ]|\\(?:text|textbf|mathbf|mathrm)(?![a-z]))*+"
 CLOSER = r"(?:[\s*_`$\"'}]|\\[)\],;:! ])*+"
 # A letter in its wrappers: in brackets in any case, bare in capitals.
-LETTER = rf"{WRAPPER}(?:[(\[]{WRAPPER}(?P<inside>[A-Da-d]){CLOSER}[)\]]|(?P<bare>[A-D])(?!['’\w]|[-+^/]\w))"
+LETTER = rf"{WRAPPER}(?:[(\[]{WRAPPER}(?P<inside>[A-Da-d]){CLOSER}[)\]]|(?P<bare>[A-D])(?!['’]?\w|[-+^/]\w))"
 BOXED = rf"\\(?:boxed|fbox)\s*\{{{WRAPPER}[(\[]?(?P<boxed>[A-Da-d])[\s*_`$\"')\].\\]*+\}}"
 STATED = re.compile(rf"\b(?i:answer){CLOSER}(?:(?i:is)\b\s*:?|[:=]){LETTER}|{BOXED}")
 ANY = re.compile(rf"{LETTER}|{BOXED}")
