@@ -7,7 +7,7 @@ STAMP = $(VENV)/installed
 .PHONY: demo test lint clean
 
 demo: $(STAMP)  ## the main job on this machine: base score, a real fine-tuning, the score after it
-	$(BIN)/ptb run --agent sft --task bfcl --model smollm2-135m --protocol smoke
+	$(BIN)/ptb run --agent sft --task bfcl-simple --model smollm2-135m --protocol smoke
 
 test: $(STAMP)  ## all tests that this machine can run; PYTEST_ARGS adds arguments
 	$(BIN)/python -m pytest -n 2 $(PYTEST_ARGS)

@@ -37,7 +37,7 @@ exit codes:
 
 first steps:
   ptb doctor
-  ptb run --agent sft --task bfcl --model smollm2-135m --protocol smoke
+  ptb run --agent sft --task bfcl-simple --model smollm2-135m --protocol smoke
 """
 
 

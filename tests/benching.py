@@ -10,7 +10,7 @@ import platformdirs
 import pytest
 
 from posttrainbench import catalog
-from posttrainbench.catalog import Task
+from posttrainbench.catalog import Hub, Task
 from posttrainbench.errors import MissingError
 from posttrainbench.evaluation import bench
 from posttrainbench.inputs import data
@@ -39,7 +39,7 @@ def task(name: str) -> Task:
 
 def splits(name: str) -> dict[str, list[dict[str, Any]]]:
     """A bundled task's rows; the test is skipped where they cannot be had."""
-    folder = shared_data() if name == "gsm8k" else None
+    folder = shared_data() if any(isinstance(source, Hub) for source in task(name).data.values()) else None
     try:
         return data.fetch(task(name), TASKS / name, folder, cache())
     except MissingError as error:

@@ -15,6 +15,7 @@ WANTS = {
     "bubblewrap": "bubblewrap",
     "npm": "clis",
     "podman": "podman",
+    "mbpp": "mbpp",
 }
 """A word of a skip's reason, and the tool that is wanting."""
 EXCUSED = ("root",)

@@ -28,7 +28,7 @@ def agent_folder(root: Path, name: str = "mine", text: str = AGENT) -> Path:
 def test_the_bundled_catalog_is_well_formed() -> None:
     known = open_catalog({})
     assert {"base", "sft", "command"} <= set(known.agents())
-    assert {"bfcl", "gsm8k", "tiny"} <= set(known.tasks())
+    assert {"aime2025", "bfcl", "bfcl-simple", "gpqa", "gsm8k", "humaneval", "tiny"} <= set(known.tasks())
     assert {"smollm2-135m", "tiny-random"} <= set(known.models())
     assert {"smoke", "sealed-v1"} <= set(known.protocols())
 

@@ -9,7 +9,7 @@ import pytest
 from driving import folder, ptb
 
 DATA = Path(os.environ.get("PTB_TEST_DATA") or Path(__file__).parent.parent.parent / "shared" / "data")
-BFCL = ["--task", "bfcl", "--model", "smollm2-135m", "--protocol", "smoke", "--json"]
+BFCL = ["--task", "bfcl-simple", "--model", "smollm2-135m", "--protocol", "smoke", "--json"]
 GSM8K = ["--task", "gsm8k", "--model", "smollm2-135m", "--protocol", "smoke", "--json"]
 
 

@@ -40,7 +40,8 @@ def function_calls(bench: Bench, seed: int) -> Iterable[tuple[str, str]]:
     """Function calls that are made up here; worked examples of the bench only tell how a row is laid out."""
     layout = (bench.rows("shots") or bench.rows("questions"))[0]
     for request in itertools.islice(requests(seed), MADE_UP):
-        yield bench.prompt(laid_out(layout, request)), written(request)
+        call = written(request)
+        yield bench.prompt(laid_out(layout, request)), f"[{call}]" if "functions" in layout else call
 
 
 def laid_out(layout: Row, request: Request) -> Row:
@@ -84,5 +85,8 @@ def _render(tokenizer: Any, template: str, messages: list[dict[str, str]], **opt
     return str(tokenizer.apply_chat_template(messages, chat_template=template, tokenize=False, **options))
 
 
-RECIPES: dict[str, Callable[[Bench, int], Iterable[tuple[str, str]]]] = {"bfcl": function_calls}
+RECIPES: dict[str, Callable[[Bench, int], Iterable[tuple[str, str]]]] = {
+    "bfcl": function_calls,
+    "bfcl-simple": function_calls,
+}
 """Recipe by task; any other task is learnt from the training split that it offers."""

@@ -3,9 +3,9 @@
 Base model × task, one agent, one seed, under a protocol. The agent works in a sandbox that goes on without ptb: when
 ptb is killed or interrupted, `ptb resume` takes the run up again.
 
-  ptb run --agent sft --task bfcl --model smollm2-135m --protocol smoke
+  ptb run --agent sft --task bfcl-simple --model smollm2-135m --protocol smoke
   ptb run --agent base --task gsm8k --model Qwen/Qwen3-1.7B-Base
-  ptb run --agent command --task bfcl --model ./my-model --protocol smoke -- python train.py
+  ptb run --agent command --task bfcl-simple --model ./my-model --protocol smoke -- python train.py
 """
 
 import argparse

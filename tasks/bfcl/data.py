@@ -1,50 +1,88 @@
-"""Rows of BFCL v4's `simple_python` questions: one function, one question, the calls that are right.
+"""Rows of BFCL v4's five categories for Python: functions, a question, the calls that are right.
 
-A question's place is decided by the hash of its id. lm-eval reads rows through Arrow, which wants the same types in
-every row, so the function and the right answers are kept as JSON text.
+The hash of a question's words decides its split, so that a question that stands in two categories (half of `multiple`
+are `simple_python`'s questions with more functions) stands in one split. lm-eval reads rows through Arrow, which wants
+the same types in every row, so the functions and the right answers are kept as JSON text.
 """
 
 import hashlib
 import json
+import re
 from pathlib import Path
 
-QUESTIONS = "bfcl_eval/data/BFCL_v4_simple_python.json"
-ANSWERS = "bfcl_eval/data/possible_answer/BFCL_v4_simple_python.json"
-TEST, DEV = 300, 96
+CATEGORIES = ("simple_python", "multiple", "parallel", "parallel_multiple", "irrelevance")
+TEST_SIXTEENTHS = 10
+SHOTS = 2
+"""Worked examples of each category."""
+
+Row = dict[str, str]
 
 
-def rows(sources: dict[str, Path]) -> dict[str, list[dict[str, str]]]:
+def rows(sources: dict[str, Path]) -> dict[str, list[Row]]:
     """The rows of each split; `sources["wheel"]` is the folder of the wheel's members."""
-    folder = sources["wheel"]
-    answers = {row["id"]: row["ground_truth"] for row in _lines(folder / ANSWERS)}
-    all_rows = [_row(question, answers[question["id"]]) for question in _lines(folder / QUESTIONS)]
-    all_rows.sort(key=lambda row: hashlib.sha256(f"bfcl:{row['id']}".encode()).hexdigest())
-    return {"test": all_rows[:TEST], "dev": all_rows[TEST : TEST + DEV], "shots": all_rows[TEST + DEV :]}
+    found = [row for category in CATEGORIES for row in _category(sources["wheel"], category)]
+    found.sort(key=lambda row: (_place(row), row["id"]))
+    test = [row for row in found if int(_place(row)[0], 16) < TEST_SIXTEENTHS]
+    rest = [row for row in found if int(_place(row)[0], 16) >= TEST_SIXTEENTHS]
+    shots = _shots(rest)
+    return {"dev": [row for row in rest if row not in shots], "test": test, "shots": shots}
+
+
+def normal(question: str) -> str:
+    """The words of a question, for finding the same one twice."""
+    return " ".join(re.findall(r"\w+", question.lower()))
+
+
+def _place(row: Row) -> str:
+    return hashlib.sha256(f"bfcl:{normal(row['question'])}".encode()).hexdigest()
+
+
+def _shots(found: list[Row]) -> list[Row]:
+    """The last rows of each category whose question no other row has, a row of each category in turn."""
+    questions = [normal(row["question"]) for row in found]
+    alone = [row for row, key in zip(found, questions, strict=True) if questions.count(key) == 1]
+    chosen = [[row for row in alone if row["category"] == category][-SHOTS:] for category in CATEGORIES]
+    return [row for turn in zip(*chosen, strict=True) for row in turn]
+
+
+def _category(folder: Path, category: str) -> list[Row]:
+    answers = {}
+    # To an irrelevant function no call is right, so that category has no file of answers.
+    if category != "irrelevance":
+        path = folder / f"bfcl_eval/data/possible_answer/BFCL_v4_{category}.json"
+        answers = {row["id"]: row["ground_truth"] for row in _lines(path)}
+    questions = _lines(folder / f"bfcl_eval/data/BFCL_v4_{category}.json")
+    return [_row(category, question, answers.get(question["id"], [])) for question in questions]
 
 
 def _lines(path: Path) -> list[dict]:
     return [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n") if line.strip()]
 
 
-def _row(question: dict, truth: list[dict]) -> dict[str, str]:
-    [[turn]], [function] = question["question"], question["function"]
+def _row(category: str, question: dict, truth: list[dict]) -> Row:
+    [[turn]] = question["question"]
     return {
         "id": question["id"],
+        "category": category,
         "question": turn["content"].strip(),
-        "function": json.dumps(function, ensure_ascii=False),
+        "functions": json.dumps(question["function"], ensure_ascii=False),
         "answer": json.dumps(truth, ensure_ascii=False),
-        "call": call(function, truth),
+        "calls": calls(question["function"], truth),
     }
 
 
-def call(function: dict, truth: list[dict]) -> str:
-    """A right call, for worked examples, with the first allowed value of each argument. An empty text among the allowed
-    values means that the argument may be left out; it is, where that text stands first."""
-    [[(name, arguments)]] = [list(entry.items()) for entry in truth]
-    required = function["parameters"]["required"]
+def calls(functions: list[dict], truth: list[dict]) -> str:
+    """A right answer, for worked examples: each call with the first allowed value of each argument. An empty text among
+    the allowed values means that the argument may be left out; it is, where that text stands first."""
+    parameters = {one["name"]: one["parameters"] for one in functions}
+    return f"[{', '.join(_call(name, given, parameters[name]) for one in truth for name, given in one.items())}]"
+
+
+def _call(name: str, arguments: dict[str, list], parameters: dict) -> str:
     given = []
     for key, allowed in arguments.items():
-        if allowed[0] != "" or key in required:
+        # One ground truth (parallel_multiple_26) allows an argument that its function does not have.
+        if key in parameters["properties"] and (allowed[0] != "" or key in parameters["required"]):
             given.append(f"{key}={_value(next(one for one in allowed if one != ''))!r}")
     return f"{name}({', '.join(given)})"
 

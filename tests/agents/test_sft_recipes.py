@@ -59,14 +59,15 @@ def test_a_request_says_all_that_its_call_holds(sft: SimpleNamespace) -> None:
         assert "{" not in request.question
 
 
-def test_no_question_of_bfcl_is_made_up(sft: SimpleNamespace) -> None:
-    rows = [row for split in splits("bfcl").values() for row in split]
-    assert len(rows) == 400
+@pytest.mark.parametrize(("task", "column", "number"), [("bfcl-simple", "function", 400), ("bfcl", "functions", 1240)])
+def test_no_question_of_bfcl_is_made_up(sft: SimpleNamespace, task: str, column: str, number: int) -> None:
+    rows = [row for split in splits(task).values() for row in split]
+    assert len(rows) == number
 
     def plain(text: str) -> str:
         return re.sub(r"[^a-z0-9]+", " ", text.lower()).strip()
 
-    text = plain("\n".join(f"{row['question']}\n{row['function']}" for row in rows))
+    text = plain("\n".join(f"{row['question']}\n{row[column]}" for row in rows))
     functions = {name for topic in sft.topics.TOPICS for name in topic.names}
     assert [name for name in sorted(functions) if f" name {plain(name)} description" in f" {text} "] == []
     for request in itertools.islice(sft.calls.requests(0), 2000):

@@ -1,7 +1,8 @@
-from pathlib import Path
+import itertools
+import time
 
 import pytest
-from benching import TASKS, module
+from benching import TASKS, module, splits
 
 scorer = module(TASKS / "gsm8k" / "bench" / "scorer.py", "gsm8k_scorer")
 
@@ -75,6 +76,46 @@ WRONG = [
 ]
 
 
+# Each form holds {} where a number stands; all but the last words of it are other numbers.
+FORMS = [
+    "#### {}",
+    "48/2 = 24, 48+24 = 72\n#### {}",
+    "####{} clips in 2 months",
+    "**#### {}**",
+    "#### **{}**",
+    "#### ${}$",
+    r"#### \({}\)",
+    r"#### \boxed{{{}}}",
+    r"#### $\boxed{{{}}}$",
+    r"#### \boxed{{\text{{{}}}}}",
+    "5 + 3 = 8. The answer is {}.",
+    "8 clips, so the answer is **{}**",
+    r"2 and 3. The answer is $\boxed{{{}}}$.",
+    "It was 100 before. Now: {}!",
+    "<think>#### 73</think>#### {}",
+    "#### 5\n\nNo, that was wrong.\n#### {}",
+]
+SAME = ["72", "72.0", "72.00", "072", "$72", "€72", "72."]
+OTHERS = ["73", "720", "172", "7.2", "-72", "0.72", "72.5", "72/2", "７２", "7２", "72²2", "7,2", "72e3"]
+RIGHT += [form.format(one) for form, one in itertools.product(FORMS, SAME)]
+WRONG += [form.format(one) for form, one in itertools.product(FORMS, OTHERS)]
+RIGHT += [r"#### \$72", r"#### \text{72 clips}", "<think>72", "<think>73</think>72"]
+WRONG += [
+    "72 or 73",
+    "#### 73 or 72",
+    r"#### \boxed{73}, \boxed{72}",
+    r"#### \boxed{}",
+    r"#### \boxes{72}",
+    "<think>#### 72</think>",
+    "#### 72x73",
+    "#### 72*73",
+    "####" * 5_000 + "x72",
+    "#### " + "$" * 15_000 + "x72",
+    "#### " + r"\boxed{" * 2_500,
+    "\ud800",
+]
+
+
 @pytest.mark.parametrize("response", RIGHT, ids=range(len(RIGHT)))
 def test_a_right_answer_scores_one(response: str) -> None:
     assert scorer.score("Some reasoning with 5.\n#### 72", response) == 1.0
@@ -82,7 +123,9 @@ def test_a_right_answer_scores_one(response: str) -> None:
 
 @pytest.mark.parametrize("response", WRONG, ids=range(len(WRONG)))
 def test_any_other_answer_scores_zero(response: str) -> None:
+    begun = time.process_time()
     assert scorer.score("Some reasoning with 5.\n#### 72", response) == 0.0
+    assert time.process_time() - begun < 2
 
 
 @pytest.mark.parametrize(
@@ -108,8 +151,6 @@ def test_numbers_are_compared_exactly(answer: str, response: str, verdict: float
     assert scorer.process_results({"answer": answer}, [response]) == {"exact_number": verdict}
 
 
-def test_every_published_answer_is_right_for_itself(tmp_path: Path) -> None:
-    from benching import splits
-
+def test_every_published_answer_is_right_for_itself() -> None:
     rows = [row for split in splits("gsm8k").values() for row in split]
     assert {scorer.score(row["answer"], row["answer"]) for row in rows} == {1.0}

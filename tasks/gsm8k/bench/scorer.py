@@ -1,9 +1,10 @@
-"""Is the answer's final number the right one?
+r"""Is the answer's final number the right one?
 
 The number after the last `####` counts, or the last number where there is no `####`. Numbers are compared as exact
 decimals: `72`, `72.0`, `$72`, `**72**` and `72.` are equal, and `1,000` is 1000. What is not well-formed is no number:
-`1,00`, `3.4.5`, `72/3`, `7e1`, and any digits of Unicode but ASCII's. After `####` the number must come at once, but
-for spaces, asterisks, a sign and a currency; words after it do not matter.
+`1,00`, `3.4.5`, `72/3`, `7x3`, `72²`, `7e1`, and any digits of Unicode but ASCII's. After `####` the number must come
+at once, but for spaces, asterisks, TeX's wrappers (`$`, `\(`, `\boxed{`, `\text{`), a sign and a currency; words after
+it do not matter. What a model thinks up to `</think>` does not count.
 """
 
 import re
@@ -13,8 +14,10 @@ METRIC = "exact_number"
 LONGEST = 20_000
 MOST_DIGITS = 40
 # The run of digits, points and commas is taken whole (`*+`), so that no part of a malformed number can count.
-WRITTEN = r"([-\u2212]?)[ \t]*[$€£]?[ \t]*([-\u2212]?)((?:[0-9]|\.[0-9])[0-9.,]*+)(?!\d|[/^]\d|[eE][-+]?\d)"
-AFTER_MARK = re.compile(r"[ \t*]*" + WRITTEN)
+WRITTEN = (
+    r"([-\u2212]?)[ \t]*[$€£]?[ \t]*([-\u2212]?)((?:[0-9]|\.[0-9])[0-9.,]*+)(?![\d²³¹⁰-⁹½¼¾]|[/^*xX×·]\d|[eE][-+]?\d)"
+)
+AFTER_MARK = re.compile(r"(?:[ \t*{]|\$(?=[ \t*\\$€£])|\\(?:[(\[]|boxed|text|mathbf|textbf)(?![a-z]))*+\\?" + WRITTEN)
 ANYWHERE = re.compile(r"(?<![\w.,])" + WRITTEN)
 WELL_FORMED = re.compile(r"(?:[0-9]{1,3}(?:,[0-9]{3})+|[0-9]*)(?:\.[0-9]+)?")
 
@@ -32,7 +35,7 @@ def score(answer: str, response: str) -> float:
 
 def final_number(text: str) -> Decimal | None:
     """The number that a solution ends with; None where there is none. Of a very long text only the end is read."""
-    _, mark, rest = text[-LONGEST:].rpartition("####")
+    _, mark, rest = text[-LONGEST:].rpartition("</think>")[2].rpartition("####")
     found = [AFTER_MARK.match(rest)] if mark else list(ANYWHERE.finditer(rest))
     match = found[-1] if found else None
     return _number(match[1] + match[2], match[3]) if match else None
