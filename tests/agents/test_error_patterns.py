@@ -21,7 +21,7 @@ SAID = [
     (
         "gemini",
         "auth",
-        '[API Error: {"error":{"code":400,"message":"API key not valid. Please pass a valid API key."}}]',
+        '[API Error: {"error":{"code":400,"message":"API key not valid. Please pass a key."}}]',
     ),
     ("gemini", "usage_limit", "[API Error: You have exhausted your daily quota on this model.]"),
     ("gemini", "context_exceeded", "The input token count (1200000) exceeds the maximum number of tokens allowed"),
