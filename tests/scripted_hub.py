@@ -192,7 +192,7 @@ def small_hub(**more: Any) -> ScriptedHub:
                 {"secret.bin": b"gated content", "config.json": b"{}"}, large=("secret.bin",), gated=True
             ),
             "acme/sums": Repo({"train.jsonl": rows}, kind="datasets"),
-            "acme/test-set": Repo({"test.jsonl": rows}, kind="datasets"),
+            "acme/test-set": Repo({"test.jsonl": rows}, kind="datasets", large=("test.jsonl",)),
         },
         **more,
     )
