@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -174,3 +175,37 @@ class ScriptedHub:
 
 def _missing() -> web.Response:
     return web.Response(status=401, headers={"X-Error-Code": "RepoNotFound", "X-Error-Message": "Repository not found"})
+
+
+MODEL = "acme/small-base"
+BIG = random.Random(1).randbytes(20 * 1024**2)
+FILES = {"config.json": b'{"model_type": "llama"}', "model.safetensors": BIG[: 9 * 1024**2], "sub/notes.txt": b"notes"}
+
+
+def small_hub(**more: Any) -> ScriptedHub:
+    rows = b'{"question": "1+1", "answer": "2"}\n{"question": "2+2", "answer": "4"}\n'
+    return ScriptedHub(
+        {
+            MODEL: Repo(FILES, large=("model.safetensors",)),
+            "acme/small-instruct": Repo({"config.json": b"{}"}),
+            "acme/gated": Repo(
+                {"secret.bin": b"gated content", "config.json": b"{}"}, large=("secret.bin",), gated=True
+            ),
+            "acme/sums": Repo({"train.jsonl": rows}, kind="datasets"),
+            "acme/test-set": Repo({"test.jsonl": rows}, kind="datasets", large=("test.jsonl",)),
+        },
+        **more,
+    )
+
+
+REFUSED_REPOS = ["acme/test-set", "acme/*-instruct"]
+
+SNAPSHOT = """
+from pathlib import Path
+folder = Path(snapshot_download("acme/small-base"))
+import hashlib
+import random
+print(json.dumps({p.relative_to(folder).as_posix(): hashlib.sha256(p.read_bytes()).hexdigest()
+                  for p in folder.rglob("*") if p.is_file()}))
+"""
+DIGESTS = {name: hashlib.sha256(body).hexdigest() for name, body in FILES.items()}

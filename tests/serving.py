@@ -10,6 +10,8 @@ from typing import Any
 import aiohttp
 from aiohttp import web
 
+from posttrainbench.gateway.spec import GatewaySpec
+
 
 @contextmanager
 def beside(opened: Callable[[], AbstractAsyncContextManager[Any]]) -> Iterator[Any]:
@@ -56,6 +58,13 @@ def served(app: web.Application, *, socket: Path | None = None) -> Iterator[str]
     """The same, beside a test."""
     with beside(lambda: listening(app, socket=socket)) as address:
         yield address
+
+
+def gateway_spec(folder: Path, **more: Any) -> GatewaySpec:
+    """What a gateway is told, with a cache in `folder`."""
+    usual = {"network": "curated", "private_hosts": False, "cache": str(folder / "cache")}
+    words = {**usual, **more}
+    return GatewaySpec(run="r", secret="the-secret", api=None, web_tools=False, seconds=60, **words)
 
 
 def with_session(routes: Callable[[Callable[[], aiohttp.ClientSession]], list[web.RouteDef]]) -> web.Application:

@@ -123,7 +123,7 @@ class Mirror:
     async def _question(self, request: web.Request, call: Call) -> web.StreamResponse:
         """An answer of the hub's interface."""
         query = request.rel_url.raw_query_string
-        if call.action in ("raw", "safetensors-metadata") or call.path.endswith(".parquet"):
+        if call.action in ("raw", "safetensors-metadata") or _is_export(call):
             return await self._passed(request, call)
         body = await bounded(request.content.iter_any(), QUESTION) if request.method == "POST" else None
         kind = request.headers.get("Content-Type", "")[:200] if body is not None else ""
@@ -247,13 +247,18 @@ class Mirror:
                 kind=call.kind,
                 repo=answer.repos[-1] if answer and answer.repos else call.repo,
                 revision=(answer.headers.get("X-Repo-Commit") if answer else None) or call.revision,
-                file=call.path if call.action in FILES or call.path.endswith(".parquet") else "",
+                file=call.path if call.action in FILES or _is_export(call) else "",
                 bytes=count,
                 status=status,
                 cached=cached,
                 refused=refused,
             )
         )
+
+
+def _is_export(call: Call) -> bool:
+    """Whether it is a file that the hub made of a dataset."""
+    return call.action == "parquet" and call.path.endswith(".parquet")
 
 
 def _identity(body: bytes) -> str:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from serving import beside
+from serving import beside, gateway_spec
 
 from posttrainbench.gateway.addresses import refused_address
 from posttrainbench.gateway.client_hello import NotTlsError, server_name
@@ -27,12 +27,8 @@ from posttrainbench.gateway.spec import GatewaySpec
 from posttrainbench.gateway.traffic import Connection, connections
 
 USUAL = Limits()
+OPEN = {"network": "open", "private_hosts": True, "upstream": "https://llm.example.net"}
 LOGIN = "Proxy-Authorization: Basic " + base64.b64encode(b"run:the-secret").decode() + "\r\n"
-
-
-def spec_of(**more: Any) -> GatewaySpec:
-    words = {"network": "open", "private_hosts": True, "upstream": "https://llm.example.net", **more}
-    return GatewaySpec(run="r", secret="the-secret", api=None, web_tools=False, cache="", seconds=60, **words)
 
 
 async def no_indexes() -> list[str]:
@@ -64,7 +60,7 @@ async def proxied(folder: Path, spec: GatewaySpec, limits: Limits) -> AsyncItera
 
 @contextmanager
 def proxy(folder: Path, limits: Limits = USUAL, **more: Any) -> Iterator[tuple[Path, int, list[bytes]]]:
-    with beside(lambda: proxied(folder, spec_of(**more), limits)) as opened:
+    with beside(lambda: proxied(folder, gateway_spec(folder, **{**OPEN, **more}), limits)) as opened:
         yield opened
 
 
@@ -196,7 +192,9 @@ def test_a_name_is_judged_by_the_addresses_it_has(tmp_path: Path, monkeypatch: p
     ],
 )
 def test_the_policy_decides_by_host_and_port(network: Any, host: str, port: int, said: str) -> None:
-    spec = spec_of(network=network, allow_hosts=["Example.org", "*.wild.net", "api.openai.com"])
+    spec = gateway_spec(
+        Path(), **OPEN | {"network": network, "allow_hosts": ["Example.org", "*.wild.net", "api.openai.com"]}
+    )
     asked = ProxyRequest(method="CONNECT", host=host.lower().removesuffix("."), port=port, headers=[])
     refused = asyncio.run(Policy(spec, no_indexes).refused(asked))
     assert (said in refused, bool(refused)) == (True, bool(said))

@@ -1,7 +1,5 @@
-import hashlib
 import json
 import os
-import random
 import signal
 import socket
 import subprocess
@@ -16,46 +14,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from scripted_hub import TOKEN, Repo, ScriptedHub
-from serving import beside, served, with_session
+from scripted_hub import BIG, DIGESTS, FILES, MODEL, REFUSED_REPOS, SNAPSHOT, TOKEN, Repo, ScriptedHub, small_hub
+from serving import beside, gateway_spec, served, with_session
 
 from posttrainbench.gateway import hub_mirror
-from posttrainbench.gateway.spec import GatewaySpec
 from posttrainbench.gateway.traffic import hub_fetches
-
-MODEL = "acme/small-base"
-BIG = random.Random(1).randbytes(20 * 1024**2)
-FILES = {"config.json": b'{"model_type": "llama"}', "model.safetensors": BIG[: 9 * 1024**2], "sub/notes.txt": b"notes"}
-
-
-def small_hub(**more: Any) -> ScriptedHub:
-    rows = b'{"question": "1+1", "answer": "2"}\n{"question": "2+2", "answer": "4"}\n'
-    return ScriptedHub(
-        {
-            MODEL: Repo(FILES, large=("model.safetensors",)),
-            "acme/small-instruct": Repo({"config.json": b"{}"}),
-            "acme/gated": Repo(
-                {"secret.bin": b"gated content", "config.json": b"{}"}, large=("secret.bin",), gated=True
-            ),
-            "acme/sums": Repo({"train.jsonl": rows}, kind="datasets"),
-            "acme/test-set": Repo({"test.jsonl": rows}, kind="datasets"),
-        },
-        **more,
-    )
-
-
-def spec_of(folder: Path, hub: str, **more: Any) -> GatewaySpec:
-    words = {"network": "curated", "refused_repos": ["acme/test-set", "acme/*-instruct"], **more}
-    return GatewaySpec(
-        run="r", secret="s", api=None, web_tools=False, cache=str(folder / "cache"), seconds=60, hub=hub, **words
-    )
 
 
 @contextmanager
 def mirrored(folder: Path, hub: ScriptedHub, token: str = "", **more: Any) -> Iterator[str]:
     """The mirror's address: HF_ENDPOINT."""
     with beside(hub.running) as address:
-        spec = spec_of(folder, address, **more)
+        spec = gateway_spec(folder, hub=address, **{"refused_repos": REFUSED_REPOS, **more})
         app = with_session(lambda sessions: hub_mirror.routes(spec, folder, sessions, token))
         with served(app) as own:
             yield f"{own}/hub"
@@ -92,16 +62,6 @@ def fetch(address: str, method: str = "GET", **headers: str) -> tuple[int, bytes
     except urllib.error.HTTPError as error:
         with error:
             return error.code, error.read(), dict(error.headers)
-
-
-SNAPSHOT = """
-from pathlib import Path
-folder = Path(snapshot_download("acme/small-base"))
-import hashlib
-print(json.dumps({p.relative_to(folder).as_posix(): hashlib.sha256(p.read_bytes()).hexdigest()
-                  for p in folder.rglob("*") if p.is_file()}))
-"""
-DIGESTS = {name: hashlib.sha256(body).hexdigest() for name, body in FILES.items()}
 
 
 def test_the_real_client_takes_a_whole_repository_through_the_mirror(tmp_path: Path) -> None:

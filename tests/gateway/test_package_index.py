@@ -1,127 +1,24 @@
-import base64
-import hashlib
-import io
 import json
-import os
 import shutil
 import subprocess
 import sys
-import tarfile
 import urllib.error
 import urllib.request
-import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
-from aiohttp import web
-from serving import served, with_session
+from scripted_index import PIP, WHEEL, WHEEL_NAME, ScriptedIndex, environment
+from serving import gateway_spec, served, with_session
 
 from posttrainbench.gateway import package_index
 from posttrainbench.gateway.package_links import Links
 from posttrainbench.gateway.refusal import RefusedError
 from posttrainbench.gateway.registries import npm_registry, python_index
-from posttrainbench.gateway.spec import GatewaySpec
 from posttrainbench.gateway.traffic import PackageFetch, package_fetches
-
-WHEEL_NAME = "tinypack-1.0-py3-none-any.whl"
-METADATA = b"Metadata-Version: 2.1\nName: tinypack\nVersion: 1.0\n"
-
-
-def wheel() -> bytes:
-    """A package whose module says 42."""
-    content = io.BytesIO()
-    with zipfile.ZipFile(content, "w") as archive:
-        archive.writestr("tinypack.py", "answer = 42\n")
-        archive.writestr("tinypack-1.0.dist-info/METADATA", METADATA)
-        archive.writestr(
-            "tinypack-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
-        )
-        archive.writestr("tinypack-1.0.dist-info/RECORD", "tinypack.py,,\ntinypack-1.0.dist-info/RECORD,,\n")
-    return content.getvalue()
-
-
-def tarball() -> bytes:
-    """An npm package whose module says 42."""
-    content = io.BytesIO()
-    with tarfile.open(fileobj=content, mode="w:gz") as archive:
-        for name, text in (
-            ("package/package.json", '{"name": "tinypack", "version": "1.0.0", "main": "main.js"}'),
-            ("package/main.js", "module.exports = 42\n"),
-        ):
-            info = tarfile.TarInfo(name)
-            info.size = len(text)
-            archive.addfile(info, io.BytesIO(text.encode()))
-    return content.getvalue()
-
-
-WHEEL, TARBALL = wheel(), tarball()
-SHA256 = hashlib.sha256(WHEEL).hexdigest()
-
-
-@dataclass
-class ScriptedIndex:
-    """A Python index and an npm registry, which name files on another path of theirs."""
-
-    html: bool = False
-    down: bool = False
-    damaged: bool = False
-    asked: list[str] = field(default_factory=list)
-    tokens: list[str] = field(default_factory=list)
-
-    def application(self) -> web.Application:
-        app = web.Application()
-        app.router.add_route("*", "/{tail:.*}", self._answer)
-        return app
-
-    async def _answer(self, request: web.Request) -> web.Response:
-        self.asked.append(request.raw_path)
-        self.tokens.append(request.headers.get("Authorization", ""))
-        if self.down:
-            return web.Response(status=503)
-        match request.path:
-            case "/simple/tinypack/":
-                return self._page()
-            case "/packages/tinypack-1.0-py3-none-any.whl":
-                return web.Response(body=WHEEL[:-1] + b"x" if self.damaged else WHEEL)
-            case "/packages/tinypack-1.0-py3-none-any.whl.metadata":
-                return web.Response(body=METADATA)
-            case "/npm/tinypack" | "/npm/@scope/tinypack":
-                return self._document(request)
-            case "/npm/tinypack/-/tinypack-1.0.0.tgz":
-                return web.Response(body=TARBALL)
-        return web.Response(status=404)
-
-    def _page(self) -> web.Response:
-        digest = hashlib.sha256(METADATA).hexdigest()
-        if self.html:
-            address = f"../../packages/{WHEEL_NAME}#sha256={SHA256}"
-            link = f'<a href="{address}" data-requires-python="&gt;=3.8">{WHEEL_NAME}</a>'
-            return web.Response(text=f"<!DOCTYPE html><html><body>{link}</body></html>", content_type="text/html")
-        file = {
-            "filename": WHEEL_NAME,
-            "url": f"../../packages/{WHEEL_NAME}",
-            "hashes": {"sha256": SHA256},
-            "size": len(WHEEL),
-            "core-metadata": {"sha256": digest},
-        }
-        value = {"meta": {"api-version": "1.1"}, "name": "tinypack", "files": [file], "versions": ["1.0"]}
-        return web.Response(body=json.dumps(value), content_type="application/vnd.pypi.simple.v1+json")
-
-    def _document(self, request: web.Request) -> web.Response:
-        integrity = "sha512-" + base64.b64encode(hashlib.sha512(TARBALL).digest()).decode()
-        dist = {"tarball": f"{request.url.origin()}/npm/tinypack/-/tinypack-1.0.0.tgz", "integrity": integrity}
-        one = {"name": "tinypack", "version": "1.0.0", "dist": dist}
-        return web.json_response({"name": "tinypack", "dist-tags": {"latest": "1.0.0"}, "versions": {"1.0.0": one}})
-
-
-def spec_of(folder: Path, **more: Any) -> GatewaySpec:
-    words = {"network": "curated", **more}
-    return GatewaySpec(run="r", secret="s", api=None, web_tools=False, cache=str(folder / "cache"), seconds=60, **words)
 
 
 @contextmanager
@@ -138,7 +35,7 @@ def gateway(folder: Path, index: ScriptedIndex, login: str = "", **more: Any) ->
 
         routes = package_index.routes
         with served(
-            with_session(lambda sessions: routes(spec_of(folder, **more), folder, sessions, python, npm))
+            with_session(lambda sessions: routes(gateway_spec(folder, **more), folder, sessions, python, npm))
         ) as own:
             yield own
 
@@ -152,21 +49,6 @@ def fetch(address: str, method: str = "GET", **headers: str) -> tuple[int, bytes
     except urllib.error.HTTPError as error:
         with error:
             return error.code, error.read()
-
-
-def environment(folder: Path, own: str) -> dict[str, str]:
-    """What the sandbox sets for pip, uv and npm."""
-    return {
-        "PATH": os.environ["PATH"],
-        "HOME": str(folder),
-        "PIP_CONFIG_FILE": os.devnull,
-        "PIP_INDEX_URL": f"{own}/pypi/simple",
-        "PIP_NO_CACHE_DIR": "1",
-        "PIP_DISABLE_PIP_VERSION_CHECK": "1",
-        "UV_INDEX_URL": f"{own}/pypi/simple",
-        "UV_CACHE_DIR": str(folder / "uv"),
-        "npm_config_registry": f"{own}/npm",
-    }
 
 
 def run(folder: Path, own: str, *words: str) -> str:
@@ -185,9 +67,6 @@ def said_by(folder: Path) -> str:
         "-c",
         f"import sys; sys.path[:0] = [{str(folder / 'to')!r}]; import tinypack; print(tinypack.answer)",
     )
-
-
-PIP = (sys.executable, "-m", "pip", "install", "--target", "to", "tinypack")
 
 
 @pytest.mark.parametrize("html", [False, True])
@@ -315,7 +194,7 @@ def test_cut_lines_of_the_log_are_skipped(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_the_hosts_own_indexes_serve_pip_and_npm(tmp_path: Path) -> None:
     routes = package_index.routes
-    with served(with_session(lambda sessions: routes(spec_of(tmp_path), tmp_path, sessions))) as own:
+    with served(with_session(lambda sessions: routes(gateway_spec(tmp_path), tmp_path, sessions))) as own:
         for name, project in (("Python package index", "pypi/simple/iniconfig/"), ("npm registry", "npm/is-number")):
             try:
                 status, _ = fetch(f"{own}/{project}")
