@@ -57,14 +57,25 @@ def test_the_size_of_pieces_changes_nothing(format_: str, size: int) -> None:
     ("row", "expected"),
     [
         ("npm warn", ["npm warn"]),
-        ({"type": "system", "subtype": "api_retry", "attempt": 1, "error_status": 529, "error": "overloaded"},
-         ["! trying again: 529 overloaded, attempt 1"]),
-        ({"type": "result", "is_error": True, "api_error_status": 401, "result": "no key"},
-         ["== ended with an error: 401 no key"]),
-        (answered("a", "\n".join(str(n) for n in range(9))),
-         ["  | 0", "  | 1", "  | 2", "  | 3", "  | 4", "  | 5", "  | … 3 more lines"]),
-        ({"type": "assistant", "message": {"content": [{"type": "tool_use", "name": "Read", "input": {"file_path": "a.py"}}]}},
-         ["* Read a.py"]),
+        (
+            {"type": "system", "subtype": "api_retry", "attempt": 1, "error_status": 529, "error": "overloaded"},
+            ["! trying again: 529 overloaded, attempt 1"],
+        ),
+        (
+            {"type": "result", "is_error": True, "api_error_status": 401, "result": "no key"},
+            ["== ended with an error: 401 no key"],
+        ),
+        (
+            answered("a", "\n".join(str(n) for n in range(9))),
+            ["  | 0", "  | 1", "  | 2", "  | 3", "  | 4", "  | 5", "  | … 3 more lines"],
+        ),
+        (
+            {
+                "type": "assistant",
+                "message": {"content": [{"type": "tool_use", "name": "Read", "input": {"file_path": "a.py"}}]},
+            },
+            ["* Read a.py"],
+        ),
         (said("x" * 305), ["x" * 300 + " … 5 more characters"]),
         ({"type": "new"}, []),
     ],
