@@ -39,11 +39,10 @@ def main(args: argparse.Namespace) -> int:
 def follow(folder: RunFolder, *, wait: bool, raw: bool = False) -> None:
     """Print the output so far; with `wait`, until the session has ended. Readable where the format is known, unless
     `raw`."""
-    format_ = read_json(folder.plan, Plan).agent.transcript
-    printer = _Readable(format_) if format_ in FORMATS and not raw else _Raw()
+    printer = printer_for(read_json(folder.plan, Plan).agent.transcript, raw=raw)
     offset = 0
     for _ in moments(folder):
-        offset = _print_from(folder.session / "output.log", offset, printer)
+        offset = print_from(folder.session / "output.log", offset, printer)
         if not wait:
             break
     printer.close()
@@ -92,7 +91,16 @@ class _Readable:
             sys.stdout.write(line + "\n")
 
 
-def _print_from(path: Path, offset: int, printer: _Raw | _Readable) -> int:
+Printer = _Raw | _Readable
+
+
+def printer_for(format_: str, *, raw: bool) -> Printer:
+    """What prints an output of a format."""
+    return _Readable(format_) if format_ in FORMATS and not raw else _Raw()
+
+
+def print_from(path: Path, offset: int, printer: Printer) -> int:
+    """Print what a file holds beyond `offset`; gives its end."""
     if not path.exists():
         return offset
     with path.open("rb") as file:
