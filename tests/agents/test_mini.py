@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+import tomllib
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from answering import Fault, Turn, calling, provider
 
 from posttrainbench import llm
 from posttrainbench.catalog import bundled, open_catalog
+from posttrainbench.sandbox import images
 
 MAIN = bundled() / "agents" / "mini" / "main.py"
 SECRET = "canary-7f3a"
@@ -270,6 +272,14 @@ def test_each_of_its_models_has_a_price() -> None:
         price = llm.cost(llm.Model(api.dialect, variant.model or api.model), llm.Usage(input=10**6, output=10**6))
         assert price is not None, name
         assert price > 0, name
+
+
+def test_the_train_image_holds_its_sdks_at_versions_that_the_judge_takes_too() -> None:
+    pinned = dict(line.split("==") for line in images.pins().train)
+    project = tomllib.loads((bundled() / "pyproject.toml").read_text())["project"]
+    for line in project["optional-dependencies"]["judge"]:
+        name, _, least = line.partition(">=")
+        assert [int(part) for part in pinned[name].split(".")] >= [int(part) for part in least.split(".")]
 
 
 def wait_for(path: Path) -> None:
