@@ -94,6 +94,7 @@ WRONG_CALLS = [
     "shop.order(item='apple', count=3, to={'city': 'Rome'})",
     "shop.order(item='apple', count=3, colour='red')",
     "shop.order('apple', 3)",
+    "shop.order('apple', item='apple', count=3)",
     "shop.order(*['apple', 3])",
     "shop.order(**{'item': 'apple', 'count': 3})",
     "order(item='apple', count=3)",
