@@ -135,6 +135,7 @@ BAD = {
     "lists a folder": "import os\nos.listdir('/')\nreturn sum(numbers)",
     "network": "import socket\nsocket.create_connection(('127.0.0.1', 80))\nreturn sum(numbers)",
     "ctypes": "import ctypes\nctypes.CDLL(None).exit(0)\nreturn sum(numbers)",
+    "a library that is not listed": "import socket\nreturn sum(numbers)",
     "unknown library": "import numpy\nreturn sum(numbers)",
     "a library by another way": "return __import__('socket') and sum(numbers)",
     "huge answer": "return 'x' * 10**8",
