@@ -82,6 +82,8 @@ WRONG += [
     r"\boxed{}",
     r"\boxed{49",
     r"\boxed{49} then \boxed{}",
+    r"The answer is 49. \boxed{}",
+    r"\boxed{x}, that is: the answer is 49",
     r"\boxed{49} then \boxed{none}",
     r"\boxed{49} then \boxed{50}",
     r"\boxed{49} or \boxed{50}",

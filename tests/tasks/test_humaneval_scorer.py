@@ -124,7 +124,8 @@ BAD = {
     "shell": "import os\nos.system('true')\nreturn sum(numbers) if os.system('true') == 0 else None",
     "exec": "import os\nos.execv('/bin/true', ['true'])",
     "kills its parent": "import os\nos.kill(os.getppid(), 9)\nreturn sum(numbers)",
-    "kills all": "import os\nos.kill(-1, 9)\nreturn sum(numbers)",
+    # No os.kill(-1, 9): a scorer that is broken would let it through.
+    "kills its group": "import os\nos.kill(0, 9)\nreturn sum(numbers)",
     "kills itself": "import os\nos.kill(os.getpid(), 9)",
     "aborts": "import os\nos.abort()",
     "reads a file": "open('/etc/passwd').read()\nreturn sum(numbers)",
@@ -134,6 +135,7 @@ BAD = {
     "lists a folder": "import os\nos.listdir('/')\nreturn sum(numbers)",
     "network": "import socket\nsocket.create_connection(('127.0.0.1', 80))\nreturn sum(numbers)",
     "ctypes": "import ctypes\nctypes.CDLL(None).exit(0)\nreturn sum(numbers)",
+    "a library that is not listed": "import socket\nreturn sum(numbers)",
     "unknown library": "import numpy\nreturn sum(numbers)",
     "a library by another way": "return __import__('socket') and sum(numbers)",
     "huge answer": "return 'x' * 10**8",
@@ -172,6 +174,7 @@ def forms(lines: str) -> dict[str, str]:
         "block left open": f"Sure:\n```\n{alone}",
         "function alone": alone,
         "with examples": f"{alone}\nprint(total([1]))\n{example}\nif __name__ == '__main__':\n    exit(0)\n",
+        "completion after thinking": f"<think>\nAdd them: `sum`.\n</think>\n{body(lines)}",
         "after thinking": f"<think>\n```python\n{other}```\n</think>\n```python\n{alone}```",
     }
 
@@ -193,6 +196,7 @@ WRONG += [
     pytest.param(text, id=name)
     for name, text in {
         "empty": "",
+        "only thought": f"<think>\n```python\n{ROW['question']}    return sum(numbers)\n```\n</think>\nI give up.",
         "blank": " \n\n",
         "prose": "I would add the numbers up.",
         "prose with a call": "Use `sum(numbers)`.",
@@ -306,6 +310,11 @@ def test_the_locked_process_is_the_kernel_s_prisoner() -> None:
     )
     row = {**ROW, "question": "", "test": "def check(candidate):\n    assert candidate() == [1, 1, 1, 1, 1]\n"}
     assert scorer.passes(row, code)
+
+
+def test_memory_is_limited() -> None:
+    code = "def total():\n    try:\n        bytearray(2**31)\n    except MemoryError:\n        return True\n"
+    assert scorer.passes({**ROW, "question": "", "test": "def check(candidate):\n    assert candidate()\n"}, code)
 
 
 def test_where_code_cannot_be_locked_up_nothing_is_scored(tmp_path: Path) -> None:

@@ -1,11 +1,12 @@
 """Are these the right calls? Parsed here without running them, judged by BFCL's own AST checker.
 
-An answer is a list of calls (`[f(x=1), g(y=2)]`, the form that BFCL asks models for) or one call alone, with keyword
-arguments whose values are literals; a bare name counts as the text of that name, as in BFCL's own parser. It may stand
-in a code fence. If the answer as a whole is not Python, its first line alone must be the list: prose may follow. Or it
-is made of `<tool_call>` blocks, the form that the chat templates of Qwen and SmolLM teach, each with JSON of `name` and
-`arguments`. What a model thinks up to `</think>` does not count. Everything else is wrong: prose before the calls,
-positional or starred arguments, a second statement with calls, values that would have to be computed.
+An answer is a list of calls (`[f(x=1), g(y=2)]`, the form that BFCL asks models for; the brackets may be left out)
+with keyword arguments whose values are literals; a bare name counts as the text of that name, as in BFCL's own
+parser. It may stand in a code fence. If the answer as a whole is not Python, its first line alone must be the list:
+prose may follow. Or it is made of `<tool_call>` blocks, the form that the chat templates of Qwen and SmolLM teach,
+each with JSON of `name` and `arguments`. What a model thinks up to `</think>` does not count. Everything else is
+wrong: prose before the calls, positional or starred arguments, a second statement with calls, values that would have
+to be computed.
 
 Where no function fits, the empty list `[]` alone is right. BFCL itself takes anything that is not a call, even nothing
 at all, so that a model that cannot answer would be right there.
@@ -105,7 +106,9 @@ def _python_calls(text: str) -> Calls | None:
     if any(isinstance(node, ast.Call) for later in tree.body[1:] for node in ast.walk(later)):
         return None
     value = tree.body[0].value
-    return [_call(node) for node in (value.elts if isinstance(value, ast.List) else [value])]
+    # Calls with commas between them and no brackets are a list to BFCL, a tuple to Python.
+    several = isinstance(value, ast.List) or (isinstance(value, ast.Tuple) and not text.startswith("("))
+    return [_call(node) for node in (value.elts if several else [value])]
 
 
 def _tree(text: str) -> ast.Module | None:
