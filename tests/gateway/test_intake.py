@@ -76,8 +76,9 @@ BODIES: dict[str, bytes] = {
     "deep object": b'{"a":' * 100_000 + b"1" + b"}" * 100_000,
     "NaN": b'{"model": NaN}',
     "a huge number": b'{"model": ' + b"9" * 10_000 + b"}",
-    "two models": b'{"model": "claude-opus-4-6", "model": "other"}',
-    "two models, one written otherwise": b'{"model": "claude-opus-4-6", "mod\\u0065l": "other"}',
+    "two models": b'{"model": "other", "model": "claude-opus-4-6"}',
+    "two models, one written otherwise": b'{"mod\\u0065l": "other", "model": "claude-opus-4-6"}',
+    "two of anything": b'{"model": "claude-opus-4-6", "messages": [{"a": 1, "a": 2}]}',
 }
 for wrong in (1, None, True, [], {}, ["claude-opus-4-6"], {"a": 1}, "", "\ud800"):
     BODIES[f"the model {wrong!r}"] = json.dumps(request(model=wrong)).encode()
