@@ -48,6 +48,13 @@ def test_bundled_folders_are_found_in_a_built_install(installed: Path, tmp_path:
 
 
 @pytest.mark.slow
+def test_hidden_settings_of_agents_are_in_the_wheel(installed: Path) -> None:
+    (agents,) = installed.parent.glob("lib/python*/site-packages/posttrainbench/bundled/agents")
+    found = {path.relative_to(agents).as_posix() for path in agents.glob("*/home/.*/**/*") if path.is_file()}
+    assert {"gemini/home/.gemini/settings.json", "codex/home/.codex/config.toml"} <= found
+
+
+@pytest.mark.slow
 def test_a_missing_extra_is_named_with_the_command_that_installs_it(installed: Path, tmp_path: Path) -> None:
     answer = ptb(installed, "run", *TINY, cwd=tmp_path)
     assert answer.returncode == 4, answer.stderr
