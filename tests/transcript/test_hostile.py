@@ -145,6 +145,7 @@ HUGE = {
     "large numbers": b'{"type":"result","usage":{"input_tokens":' + b"9" * 5000 + b',"output_tokens":1e999}}\n',
     "NaN": b'{"type":"result","total_cost_usd":NaN,"usage":{"input_tokens":-Infinity}}\n',
     "half a pair": b'{"type":"assistant","message":{"content":[{"type":"text","text":"\\ud83d"}]}}\n',
+    "half a pair in a name": b'{"type":"system","subtype":"init","session_id":"\\ud83d","model":"\\udc00"}\n',
     "no UTF-8": b'{"type":"assistant","message":{"content":[{"type":"text","text":"\xff\xfe"}]}}\n',
     "absurd time": b'{"type":"assistant","timestamp":1e308,"message":{"content":"x"}}\n',
 }
