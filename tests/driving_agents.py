@@ -30,9 +30,14 @@ for step in range(3):
 model.save_pretrained("final_model")
 tokenizer.save_pretrained("final_model")
 END"""
+WAIT = "for n in 1 2 3 4 5 6 7 8; do [ -e trained ] && break; sleep 1; done"
 STEPS = [
     Step(run=[TRAIN], think="A small training script will do."),
-    Step(run=["python train.py"]),
+    # Codex leaves a command that takes longer than ten seconds to itself, and the model must look after it.
+    Step(run=["python train.py > train.log 2>&1; touch trained"]),
+    Step(run=[WAIT]),
+    Step(run=[WAIT]),
+    Step(run=[f"{WAIT}; cat train.log"]),
     Step(text="The first turn is over."),
     Step(run=["ls final_model > continued.txt; python timer.py", "echo a call beside it"]),
     Step(text="The second turn is over."),
@@ -62,7 +67,7 @@ KEYS = {"anthropic": "ANTHROPIC_API_KEY", "openai": "OPENAI_API_KEY", "gemini": 
 def environment(provider: Provider) -> dict[str, str]:
     """Every provider's address and key, on the host."""
     urls = {f"PTB_{dialect.upper()}_URL": provider.url for dialect in KEYS}
-    return ENVIRONMENT | urls | dict.fromkeys(KEYS.values(), KEY)
+    return ENVIRONMENT | urls | dict.fromkeys([*KEYS.values(), "OPENROUTER_API_KEY"], KEY)
 
 
 def words(agent: str, folder: Path, *more: str, network: str = "closed", times: int = 1) -> list[str]:

@@ -106,6 +106,8 @@ def environment(plan: Plan, spec: GatewaySpec | None) -> dict[str, str]:
     return {
         "HF_ENDPOINT": f"{gateway}/hub",
         "HF_HUB_DISABLE_XET": "1",
+        "HF_HUB_DISABLE_TELEMETRY": "1",
+        "PIP_DISABLE_PIP_VERSION_CHECK": "1",
         "PIP_INDEX_URL": f"{gateway}/pypi/simple/",
         "UV_INDEX_URL": f"{gateway}/pypi/simple/",
         "npm_config_registry": f"{gateway}/npm/",

@@ -143,6 +143,7 @@ def _check_extras(drawn: Plan) -> None:
     if access.needed(drawn):
         access.credential(drawn, os.environ)
         _need(["aiohttp", "genai_prices"], f"the gateway of agent {drawn.agent.label}", "gateway")
+        _check_price(drawn)
     if drawn.sandbox != "local":
         return
     if access.needed(drawn):
@@ -154,6 +155,19 @@ def _check_extras(drawn: Plan) -> None:
         _need(["anthropic", "openai", "google.genai"], f"agent {drawn.agent.name}", "judge")
     if drawn.backend == "vllm":
         _need(["vllm"], "--backend vllm", "gpu")
+
+
+def _check_price(drawn: Plan) -> None:
+    """A budget in dollars holds only where the model's price is known."""
+    api = drawn.agent.api
+    if drawn.max_usd is None or api is None:
+        return
+    from posttrainbench.gateway import prices  # With the extra's library.
+
+    if not prices.known(api.dialect, api.model, access.upstream(api, os.environ)):
+        raise UsageError(
+            f"No price is known for the model {api.model}, so --max-usd cannot be kept. Bound the run with --max-tokens."
+        )
 
 
 def _need(packages: list[str], what: str, extra: str) -> None:
