@@ -15,8 +15,8 @@ def test_no_question_stands_in_two_splits(name: str) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_no_question_stands_twice_in_a_split(name: str) -> None:
     for rows in splits(name).values():
-        # BFCL asks the same question with one function and with several.
-        seen = [normal(row["question"] + row.get("functions", "")) for row in rows]
+        # BFCL asks the same question with one function and with several; HumanEval has two that differ in signs alone.
+        seen = [" ".join(row["question"].lower().split()) + row.get("functions", "") for row in rows]
         assert len(seen) == len(set(seen))
 
 
