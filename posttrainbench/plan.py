@@ -136,6 +136,15 @@ def _api(agent: Agent, chosen: Variant) -> Api | None:
     return msgspec.structs.replace(api, model=chosen.model) if api and chosen.model else api
 
 
+def bounded(task: Task, protocol: Protocol) -> Task:
+    """The task with what the protocol bounds of its decoding."""
+    decoding = task.decoding
+    tokens = min(decoding.max_tokens, protocol.max_tokens or decoding.max_tokens)
+    samples = min(decoding.samples, protocol.samples or decoding.samples)
+    bounds = msgspec.structs.replace(decoding, max_tokens=tokens, samples=samples)
+    return msgspec.structs.replace(task, decoding=bounds)
+
+
 def name_run(moment: datetime.datetime, agent: str, task: str, model: str) -> str:
     """A run's name: sorts by time, tells its cell, and does not meet another's."""
     words = [moment.strftime("%Y%m%d-%H%M%S"), agent, task, model, secrets.token_hex(2)]

@@ -42,6 +42,10 @@ class Protocol(Value, frozen=True, kw_only=True):
     """Score a fixed random subset of this many test questions (None: all)."""
     dev_limit: int | None = None
     """How many dev questions evaluate.py uses unless told otherwise (None: all)."""
+    max_tokens: int | None = None
+    """At most this many new tokens an answer, where a task allows more: for machines on which more is out of reach."""
+    samples: int | None = None
+    """At most so many answers a question, where a task takes more."""
     few_shot_baseline: bool = True
     """Measure the base model with worked examples in the prompt too, since much of a gain may be format."""
     max_checkpoint_gb: float = 40.0

@@ -3,11 +3,12 @@
 import datetime
 from pathlib import Path
 
+import factory
 import pytest
 
-from posttrainbench.catalog import Agent, Entry, Variant
+from posttrainbench.catalog import Agent, Api, Decoding, Entry, Variant
 from posttrainbench.errors import UsageError
-from posttrainbench.plan import merge, name_run, versions
+from posttrainbench.plan import bounded, merge, name_run, versions
 
 WHEN = datetime.datetime(2026, 11, 24, 1, 2, 3, tzinfo=datetime.UTC)
 
@@ -63,3 +64,24 @@ def test_versions_name_python_and_what_is_installed() -> None:
     found = versions()
     assert "python" in found
     assert "numpy" in found
+
+
+@pytest.mark.parametrize(
+    ("bounds", "left"),
+    [({}, (100, 4)), ({"max_tokens": 10}, (10, 4)), ({"max_tokens": 1000, "samples": 1}, (100, 1))],
+)
+def test_a_protocol_bounds_what_a_task_generates_and_changes_nothing_else(
+    bounds: dict[str, int], left: tuple[int, int]
+) -> None:
+    task = factory.task(decoding=Decoding(max_tokens=100, samples=4, temperature=0.5))
+    found = bounded(task, factory.protocol(**bounds))
+    assert found == factory.task(decoding=Decoding(max_tokens=left[0], samples=left[1], temperature=0.5))
+
+
+def test_a_variant_may_name_another_model_or_another_interface(tmp_path: Path) -> None:
+    api, other = Api(dialect="anthropic", model="big"), Api(dialect="gemini", model="g")
+    variants = {"small": Variant(model="small"), "other": Variant(api=other)}
+    one = entry(tmp_path, api=api, variants=variants)
+    assert merge(one, "", []).api == api
+    assert merge(one, "small", []).api == Api(dialect="anthropic", model="small")
+    assert merge(one, "other", []).api == other

@@ -102,7 +102,7 @@ def draw(args: argparse.Namespace, settings: Settings) -> Plan:
         created=now(),
         ptb=__version__,
         agent=agent,
-        task=task.value,
+        task=plan.bounded(task.value, protocol),
         task_folder=str(task.path),
         task_digest=digest_folder(task.path),
         data_dir=str(settings.data) if settings.data else None,

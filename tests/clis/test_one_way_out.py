@@ -34,7 +34,9 @@ def own_address() -> str:
         return str(out.getsockname()[0])
 
 
-@pytest.mark.parametrize("sandbox", ["local", "docker"])
+@pytest.mark.parametrize(
+    "sandbox", [pytest.param("local", marks=pytest.mark.slow), pytest.param("docker", marks=pytest.mark.docker)]
+)
 def test_the_gateway_is_the_only_way_out_and_the_key_is_nowhere(sandbox: str, tmp_path: Path) -> None:
     if sandbox == "docker":
         reachable()

@@ -13,6 +13,7 @@ from driving_agents import KEY, Provider, files_with, of, run, script
 from posttrainbench.gateway.ledger import Tokens
 from posttrainbench.transcript import atif
 
+pytestmark = pytest.mark.docker
 AGENTS = ["claude", "codex", "gemini", "opencode", "qwen", "mini"]
 
 
