@@ -166,7 +166,7 @@ def _check_price(drawn: Plan) -> None:
 
     if not prices.known(api.dialect, api.model, access.upstream(api, os.environ)):
         raise UsageError(
-            f"No price is known for the model {api.model}, so --max-usd cannot be kept. Bound the run with --max-tokens."
+            f"No price is known for the model {api.model}, so --max-usd cannot be kept. Use --max-tokens instead."
         )
 
 
