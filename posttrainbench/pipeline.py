@@ -47,6 +47,7 @@ from posttrainbench.strict import (
     write_bytes,
     write_json,
 )
+from posttrainbench.transcript import live
 
 GATEWAY_SECONDS = 2.0
 """How often it is looked whether a run's gateway answers."""
@@ -490,7 +491,7 @@ def _glimpse(run: Run) -> str:
     """One line about the session: time used, load, the agent's last words."""
     samples = read_telemetry(run.folder.session)
     load = f"cpu {samples[-1].cpu_percent:.0f} %, {samples[-1].memory_mb:.0f} MB" if samples else "starting"
-    words = tail(run.folder.session / "output.log", 2000).strip().splitlines()
+    words = live.last(run.plan.agent.transcript, tail(run.folder.session / "output.log"), 1)
     seconds = run.plan.hours * 3600
     used = samples[-1].t if samples else 0.0
     with contextlib.suppress(OSError, msgspec.DecodeError, KeyError):

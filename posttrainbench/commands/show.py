@@ -8,7 +8,7 @@ from posttrainbench.commands import options, outcome
 from posttrainbench.journal import Journal
 from posttrainbench.plan import Plan
 from posttrainbench.strict import read_json, to_json
-from posttrainbench.transcript.live import plain
+from posttrainbench.transcript import live
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -33,7 +33,7 @@ def main(args: argparse.Namespace) -> int:
         if event.event != "note":
             detail = event.detail.get("error", "")
             print(f"  {event.at}  {event.stage:<9} {event.event}" + (f": {detail}" if detail else ""))
-    for line in tail(folder.session / "output.log", 2000).splitlines()[-5:]:
-        print(f"  | {plain(line)}")
+    for line in live.last(plan.agent.transcript, tail(folder.session / "output.log"), 5):
+        print(f"  | {line}")
     print(f"`ptb resume {plan.run}` goes on with it.")
     return 0

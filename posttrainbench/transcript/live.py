@@ -27,6 +27,13 @@ def plain(text: str) -> str:
     return "".join(char if char.isprintable() else " " for char in text)
 
 
+def last(format_: str, output: str, count: int) -> list[str]:
+    """The last lines, rendered, of the end of an output; its first line may have been cut and is left out."""
+    live = Live(format_)
+    whole_lines = output.partition("\n")[2] or output
+    return [*live.feed(whole_lines.encode("utf-8", "replace")), *live.close()][-count:]
+
+
 class Live:
     """Renders the output of one agent."""
 

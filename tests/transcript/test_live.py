@@ -1,11 +1,12 @@
 """What a person sees of an agent's output while it comes."""
 
+import json
 from typing import Any
 
 import pytest
 from transcribing import answered, called, said, sample, stream
 
-from posttrainbench.transcript.live import Live
+from posttrainbench.transcript.live import Live, last
 
 
 def shown(content: bytes, format_: str, size: int = 1 << 16) -> list[str]:
@@ -103,3 +104,11 @@ def test_a_line_without_an_end_is_not_kept_in_memory() -> None:
         list(live.feed(b'{"' + b"x" * (1 << 20)))
     assert len(live.rest) <= 9 << 20
     assert list(live.feed(b"\n" + stream([said("Hi.")]))) == ["Hi."]
+
+
+def test_the_last_lines_of_an_output_that_was_cut_somewhere() -> None:
+    lines = [json.dumps(said(word)) for word in ("one", "two", "three")]
+    cut = "\n".join(["rest of a line\x1b[2J", *lines])
+    assert last("claude", cut, 2) == ["two", "three"]
+    assert last("text", "only a piece", 2) == ["only a piece"]
+    assert last("text", "", 2) == []
