@@ -123,10 +123,7 @@ def hold_session(run: Run) -> None:
     spec = session.spec(run.plan, folder, Path(prepared.model_folder), run.sandbox.python(), gateway, program)
     known = handle(folder, run.sandbox)
     if run.sandbox.state(spec, known) == "absent":
-        _keep_gateway(run, gateway)
-        journal.note("session", starting="yes")
-        known = run.sandbox.start(spec)
-        journal.note("session", **known.data)
+        known = _begin(run, spec, gateway)
     elif not folder.path.joinpath("session.json").exists():
         journal.note("session", adopted="yes")
         run.reporter.say("The session was already started; watching it again.")
@@ -134,6 +131,8 @@ def hold_session(run: Run) -> None:
         run.reporter.say(f"A person is waited for: `ptb attach {run.plan.run}` in another terminal opens the shell.")
     with following(run.reporter.status, lambda: _glimpse(run)):
         _watch(run, spec, known, gateway)
+    if gateway and not process.over(folder.gateway) and not process.alive(folder.gateway):
+        journal.note("gateway", ended="early")
     state = run.sandbox.state(spec, known)
     run.sandbox.close(spec, known)
     if gateway:
@@ -145,6 +144,22 @@ def hold_session(run: Run) -> None:
         result = SessionResult(reason="lost", seconds=seconds, detail="the supervisor is gone and left no result")
     write_json(folder.transcript, _write_transcript(run, result, gateway is not None))
     write_json(folder.path / "session.json", result)
+
+
+def _begin(run: Run, spec: SessionSpec, gateway: GatewaySpec | None) -> Handle:
+    """Start the gateway, then the session; where there is no session, no gateway is left."""
+    _keep_gateway(run, gateway)
+    run.journal.note("session", starting="yes")
+    try:
+        known = run.sandbox.start(spec)
+    except BaseException:
+        if gateway and run.sandbox.state(spec, None) == "absent":
+            process.stop(run.folder.gateway)
+        raise
+    if gateway:
+        process.prolong(run.folder.gateway)  # The session may have waited for a GPU for days.
+    run.journal.note("session", **known.data)
+    return known
 
 
 def _watch(run: Run, spec: SessionSpec, handle: Handle | None, gateway: GatewaySpec | None) -> None:
@@ -161,11 +176,13 @@ def _watch(run: Run, spec: SessionSpec, handle: Handle | None, gateway: GatewayS
 
 
 def _keep_gateway(run: Run, told: GatewaySpec | None) -> None:
-    """Start the run's gateway if it has one that does not answer: the first time, or because something ended it."""
+    """Start the run's gateway if it has one that does not answer: the first time, or because something ended it. As
+    long as there is a session to serve, it serves, even if an earlier ptb gave it up."""
     if told is None or process.alive(run.folder.gateway):
         return
     key = access.credential(run.plan, os.environ)
-    if not (run.folder.gateway / "gateway.json").exists():
+    if not (run.folder.gateway / "gateway.json").exists() or process.over(run.folder.gateway):
+        process.stop(run.folder.gateway)  # It may be ending still.
         process.start(run.folder.gateway, told, key)
     elif process.ensure(run.folder.gateway, key):
         run.journal.note("gateway", started="again")
