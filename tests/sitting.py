@@ -5,6 +5,7 @@ import pty
 import select
 import subprocess
 import sys
+import termios
 import time
 from pathlib import Path
 
@@ -32,6 +33,13 @@ class Person:
                 self.seen += os.read(self.side, 4096)
             except OSError:
                 raise AssertionError(f"{words!r} did not come before the end; seen: {self.seen!r}") from None
+
+    def sits(self, seconds: float = 60) -> None:
+        """Wait until what is typed goes to the shell; before that it would be lost."""
+        until = time.monotonic() + seconds
+        while termios.tcgetattr(self.side)[3] & termios.ECHO:
+            assert time.monotonic() < until, "the terminal was never handed over"
+            time.sleep(0.05)
 
     def types(self, words: str) -> None:
         os.write(self.side, words.encode())

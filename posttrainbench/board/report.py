@@ -14,7 +14,7 @@ from markupsafe import Markup
 
 from posttrainbench import catalog
 from posttrainbench.agent.result import read_telemetry, tail
-from posttrainbench.board import drawing, text
+from posttrainbench.board import drawing, spending, text
 from posttrainbench.checkpoint import Frozen
 from posttrainbench.record import Record
 from posttrainbench.scores import Scores
@@ -167,6 +167,8 @@ def _settings(record: Record) -> list[tuple[str, str]]:
         ("Protocol", f"{plan.protocol.name} version {plan.protocol.version}: {plan.protocol.title}"),
         ("Time", text.duration(plan.hours * 3600)),
         ("Network", plan.protocol.network),
+        *([("Agent's model", plan.agent.api.model)] if plan.agent.api else []),
+        *([("Model use", spending.sentence(record.usage))] if record.usage and plan.agent.api else []),
         ("GPUs", str(plan.protocol.gpus)),
         ("Sandbox", plan.sandbox),
         ("Seed", str(plan.seed)),

@@ -4,6 +4,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from posttrainbench.board import spending
 from posttrainbench.folder import RunFolder
 from posttrainbench.record import Record
 from posttrainbench.scores import Estimate
@@ -46,6 +47,8 @@ def table(record: Record) -> Table:
         if scores.gain_over_few_shot:
             made.add_row("over few-shot", percent(scores.gain_over_few_shot, sign=True), "score − few-shot base")
         made.add_row("uplift", "–" if scores.uplift is None else f"{scores.uplift:.2f}", scores.uplift_note)
+    if record.usage and plan.agent.api:
+        made.add_row("model use", plan.agent.api.model, spending.sentence(record.usage))
     made.add_row("verdict", record.audit.verdict if record.audit else "unchecked", _unchecked(record))
     return made
 

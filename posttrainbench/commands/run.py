@@ -165,7 +165,9 @@ def _check_price(drawn: Plan) -> None:
     from posttrainbench.gateway import prices  # With the extra's library.
 
     if not prices.known(api.dialect, api.model, access.upstream(api, os.environ)):
-        raise UsageError(f"No price is known for the model {api.model}, so --max-usd cannot be kept. Use --max-tokens.")
+        raise UsageError(
+            f"No price is known for the model {api.model}, so --max-usd cannot be kept. Use --max-tokens instead."
+        )
 
 
 def _need(packages: list[str], what: str, extra: str) -> None:

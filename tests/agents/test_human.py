@@ -22,6 +22,7 @@ def test_a_person_works_at_a_shell_leaves_it_and_comes_back(tmp_path: Path) -> N
         first.waits_for(b"Detached")
         assert first.ptb.wait(60) == 0
         second = Person(tmp_path)
+        second.sits()
         # Until it is answered: a shell that is busy with the connection before does not hear the first word.
         time.sleep(0.5)
         second.types("cp -r $PTB_MODEL final_model; echo it-is-$marker\n")
