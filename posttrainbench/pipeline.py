@@ -302,7 +302,8 @@ def _compose(run: Run) -> Record:
         )
     summary = read_json(folder.transcript, transcript.Summary)
     usage = process.usage(folder.gateway) if access.needed(run.plan) else None
-    outcome, reason = judge(result, frozen, verdict, final, usage if run.plan.agent.api else None)
+    gone = any(note.get("ended") == "early" for note in run.journal.notes("gateway"))
+    outcome, reason = judge(result, frozen, verdict, final, usage if run.plan.agent.api else None, gone)
     events = run.journal.events()
     return Record(
         run=run.plan.run,
@@ -336,11 +337,14 @@ def judge(
     verdict: Audit,
     final: Measurement | CheckpointUnusable | None,
     usage: Usage | None = None,
+    gateway_lost: bool = False,
 ) -> tuple[Outcome, str]:
-    """How the run ended, and why, from what its stages found. `usage`: of an agent that calls a model."""
-    unanswered = usage is not None and not usage.answered and "budget" not in usage.causes
-    if usage is not None and unanswered and result.reason not in ("lost", "stopped"):
-        causes = ", ".join(f"{count} × {cause}" for cause, count in usage.causes.items()) or "it never asked"
+    """How the run ended, and why, from what its stages found. `usage`: of an agent that calls a model; `gateway_lost`:
+    whether its gateway was gone when the session ended. An agent whose model could have answered is judged by what it
+    left, even if it never asked: else a run that it does not like would be repeated for the asking."""
+    unserved = usage is not None and (usage.unserved or (gateway_lost and not usage.answered))
+    if usage is not None and unserved and result.reason not in ("lost", "stopped"):
+        causes = ", ".join(f"{count} × {cause}" for cause, count in usage.causes.items()) or "its gateway was gone"
         return "infrastructure", f"No model ever answered the agent ({causes}). Mend that and run it again."
     match result.reason, frozen, final:
         case "lost", _, _:
@@ -393,6 +397,8 @@ def _incidents(run: Run, result: SessionResult, usage: Usage | None, summary: tr
     again = sum(note.get("started") == "again" for note in run.journal.notes("gateway"))
     if again:
         found.append(Incident(kind="gateway_restarted", detail=f"{again} times"))
+    if any(note.get("ended") == "early" for note in run.journal.notes("gateway")):
+        found.append(Incident(kind="gateway_lost", detail="it was gone when the session ended"))
     if usage and usage.throttled_seconds >= 1:
         found.append(
             Incident(kind="throttled", detail=f"the provider kept the agent waiting {usage.throttled_seconds:.0f} s")
