@@ -300,7 +300,8 @@ def _compose(run: Run) -> Record:
             final=measure.outcomes(folder.evaluation / "final"),
             seed=run.plan.seed,
         )
-    summary = read_json(folder.transcript, transcript.Summary)
+    # A ptb from before transcripts may have held the session.
+    summary = read_json(folder.transcript, transcript.Summary) if folder.transcript.exists() else None
     usage = process.usage(folder.gateway) if access.needed(run.plan) else None
     gone = any(note.get("ended") == "early" for note in run.journal.notes("gateway"))
     outcome, reason = judge(result, frozen, verdict, final, usage if run.plan.agent.api else None, gone)
@@ -371,7 +372,9 @@ def judge(
             return "infrastructure", "The checkpoint was not scored. Repeat it: `ptb retry`."
 
 
-def _incidents(run: Run, result: SessionResult, usage: Usage | None, summary: transcript.Summary) -> list[Incident]:
+def _incidents(
+    run: Run, result: SessionResult, usage: Usage | None, summary: transcript.Summary | None
+) -> list[Incident]:
     spec = session.stored(run.folder)
     told = run.sandbox.incidents(spec, handle(run.folder, run.sandbox)) if spec else []
     found = [Incident(kind=kind, detail=detail) for kind, detail in told]
@@ -410,7 +413,7 @@ def _incidents(run: Run, result: SessionResult, usage: Usage | None, summary: tr
             kind="usage_disagrees",
             detail=f"{one.what}: the agent's program says {one.reported:g}, the gateway counted {one.ledger:g}",
         )
-        for one in summary.disagreements
+        for one in (summary.disagreements if summary else [])
     ]
     return found
 
