@@ -124,10 +124,7 @@ def hold_session(run: Run) -> None:
     spec = session.spec(run.plan, folder, Path(prepared.model_folder), run.sandbox.python(), gateway, program)
     known = handle(folder, run.sandbox)
     if run.sandbox.state(spec, known) == "absent":
-        _keep_gateway(run, gateway)
-        journal.note("session", starting="yes")
-        known = run.sandbox.start(spec)
-        journal.note("session", **known.data)
+        known = _begin(run, spec, gateway)
     elif not folder.path.joinpath("session.json").exists():
         journal.note("session", adopted="yes")
         run.reporter.say("The session was already started; watching it again.")
@@ -135,6 +132,8 @@ def hold_session(run: Run) -> None:
         run.reporter.say(f"A person is waited for: `ptb attach {run.plan.run}` in another terminal opens the shell.")
     with following(run.reporter.status, lambda: _glimpse(run)):
         _watch(run, spec, known, gateway)
+    if gateway and not process.over(folder.gateway) and not process.alive(folder.gateway):
+        journal.note("gateway", ended="early")
     state = run.sandbox.state(spec, known)
     run.sandbox.close(spec, known)
     if gateway:
@@ -146,6 +145,22 @@ def hold_session(run: Run) -> None:
         result = SessionResult(reason="lost", seconds=seconds, detail="the supervisor is gone and left no result")
     write_json(folder.transcript, _write_transcript(run, result, gateway is not None))
     write_json(folder.path / "session.json", result)
+
+
+def _begin(run: Run, spec: SessionSpec, gateway: GatewaySpec | None) -> Handle:
+    """Start the gateway, then the session; where there is no session, no gateway is left."""
+    _keep_gateway(run, gateway)
+    run.journal.note("session", starting="yes")
+    try:
+        known = run.sandbox.start(spec)
+    except BaseException:
+        if gateway and run.sandbox.state(spec, None) == "absent":
+            process.stop(run.folder.gateway)
+        raise
+    if gateway:
+        process.prolong(run.folder.gateway)  # The session may have waited for a GPU for days.
+    run.journal.note("session", **known.data)
+    return known
 
 
 def _watch(run: Run, spec: SessionSpec, handle: Handle | None, gateway: GatewaySpec | None) -> None:
@@ -162,11 +177,13 @@ def _watch(run: Run, spec: SessionSpec, handle: Handle | None, gateway: GatewayS
 
 
 def _keep_gateway(run: Run, told: GatewaySpec | None) -> None:
-    """Start the run's gateway if it has one that does not answer: the first time, or because something ended it."""
+    """Start the run's gateway if it has one that does not answer: the first time, or because something ended it. As
+    long as there is a session to serve, it serves, even if an earlier ptb gave it up."""
     if told is None or process.alive(run.folder.gateway):
         return
     key = access.credential(run.plan, os.environ)
-    if not (run.folder.gateway / "gateway.json").exists():
+    if not (run.folder.gateway / "gateway.json").exists() or process.over(run.folder.gateway):
+        process.stop(run.folder.gateway)  # It may be ending still.
         process.start(run.folder.gateway, told, key)
     elif process.ensure(run.folder.gateway, key):
         run.journal.note("gateway", started="again")
@@ -284,9 +301,11 @@ def _compose(run: Run) -> Record:
             final=measure.outcomes(folder.evaluation / "final"),
             seed=run.plan.seed,
         )
-    summary = read_json(folder.transcript, transcript.Summary)
+    # A ptb from before transcripts may have held the session.
+    summary = read_json(folder.transcript, transcript.Summary) if folder.transcript.exists() else None
     usage = process.usage(folder.gateway) if access.needed(run.plan) else None
-    outcome, reason = judge(result, frozen, verdict, final, usage if run.plan.agent.api else None)
+    gone = any(note.get("ended") == "early" for note in run.journal.notes("gateway"))
+    outcome, reason = judge(result, frozen, verdict, final, usage if run.plan.agent.api else None, gone)
     events = run.journal.events()
     return Record(
         run=run.plan.run,
@@ -320,11 +339,14 @@ def judge(
     verdict: Audit,
     final: Measurement | CheckpointUnusable | None,
     usage: Usage | None = None,
+    gateway_lost: bool = False,
 ) -> tuple[Outcome, str]:
-    """How the run ended, and why, from what its stages found. `usage`: of an agent that calls a model."""
-    unanswered = usage is not None and not usage.answered and "budget" not in usage.causes
-    if usage is not None and unanswered and result.reason not in ("lost", "stopped"):
-        causes = ", ".join(f"{count} × {cause}" for cause, count in usage.causes.items()) or "it never asked"
+    """How the run ended, and why, from what its stages found. `usage`: of an agent that calls a model; `gateway_lost`:
+    whether its gateway was gone when the session ended. An agent whose model could have answered is judged by what it
+    left, even if it never asked: else a run that it does not like would be repeated for the asking."""
+    unserved = usage is not None and (usage.unserved or (gateway_lost and not usage.answered))
+    if usage is not None and unserved and result.reason not in ("lost", "stopped"):
+        causes = ", ".join(f"{count} × {cause}" for cause, count in usage.causes.items()) or "its gateway was gone"
         return "infrastructure", f"No model ever answered the agent ({causes}). Mend that and run it again."
     match result.reason, frozen, final:
         case "lost", _, _:
@@ -351,7 +373,9 @@ def judge(
             return "infrastructure", "The checkpoint was not scored. Repeat it: `ptb retry`."
 
 
-def _incidents(run: Run, result: SessionResult, usage: Usage | None, summary: transcript.Summary) -> list[Incident]:
+def _incidents(
+    run: Run, result: SessionResult, usage: Usage | None, summary: transcript.Summary | None
+) -> list[Incident]:
     spec = session.stored(run.folder)
     told = run.sandbox.incidents(spec, handle(run.folder, run.sandbox)) if spec else []
     found = [Incident(kind=kind, detail=detail) for kind, detail in told]
@@ -377,6 +401,8 @@ def _incidents(run: Run, result: SessionResult, usage: Usage | None, summary: tr
     again = sum(note.get("started") == "again" for note in run.journal.notes("gateway"))
     if again:
         found.append(Incident(kind="gateway_restarted", detail=f"{again} times"))
+    if any(note.get("ended") == "early" for note in run.journal.notes("gateway")):
+        found.append(Incident(kind="gateway_lost", detail="it was gone when the session ended"))
     if usage and usage.throttled_seconds >= 1:
         found.append(
             Incident(kind="throttled", detail=f"the provider kept the agent waiting {usage.throttled_seconds:.0f} s")
@@ -388,7 +414,7 @@ def _incidents(run: Run, result: SessionResult, usage: Usage | None, summary: tr
             kind="usage_disagrees",
             detail=f"{one.what}: the agent's program says {one.reported:g}, the gateway counted {one.ledger:g}",
         )
-        for one in summary.disagreements
+        for one in (summary.disagreements if summary else [])
     ]
     return found
 

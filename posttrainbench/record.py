@@ -62,6 +62,7 @@ class Incident(Value, frozen=True, kw_only=True):
         "supervisor_lost",
         "engine_stopped",
         "gateway_restarted",
+        "gateway_lost",
         "throttled",
         "budget_spent",
         "usage_disagrees",

@@ -2,12 +2,14 @@
 
 from typing import Any
 
+import msgspec
 import pytest
 
 from posttrainbench.agent.result import SessionResult
 from posttrainbench.catalog import Decoding
 from posttrainbench.checkpoint import Frozen, Refused
 from posttrainbench.evaluation import CheckpointUnusable, Measurement, Try
+from posttrainbench.gateway.ledger import Usage
 from posttrainbench.integrity import Audit, Finding, judge
 from posttrainbench.pipeline import judge as judge_run
 
@@ -65,5 +67,31 @@ def audit(severity: Any = "none") -> Audit:
 )
 def test_outcomes(reason: Any, frozen: Any, severity: str, final: Any, outcome: str, word: str) -> None:
     found, said = judge_run(SessionResult(reason=reason, seconds=1.0), frozen, audit(severity), final)
+    assert found == outcome
+    assert word in said
+
+
+USED = Usage(exchanges=0, answered=0, models=[], cost_usd=0.0, throttled_seconds=0.0, causes={}, unfinished=0)
+
+
+@pytest.mark.parametrize(
+    ("reason", "frozen", "changes", "gone", "outcome", "word"),
+    [
+        ("exited", ABSENT, {"unserved": True, "causes": {"auth": 3}}, False, "infrastructure", "3 × auth"),
+        ("exited", ABSENT, {}, True, "infrastructure", "gateway was gone"),
+        ("exited", ABSENT, {"answered": 1}, True, "no_checkpoint", "There is none."),
+        ("stopped", None, {"unserved": True}, False, "infrastructure", "stopped"),
+        # Nobody gets another run by not asking, or by asking nonsense.
+        ("exited", ABSENT, {}, False, "no_checkpoint", "There is none."),
+        ("exited", ABSENT, {"causes": {"invalid_request": 9}}, False, "no_checkpoint", "There is none."),
+        ("exited", FROZEN, {}, False, "scored", "scored"),
+    ],
+)
+def test_outcomes_of_an_agent_that_calls_a_model(
+    reason: Any, frozen: Any, changes: dict[str, Any], gone: bool, outcome: str, word: str
+) -> None:
+    final = MEASURED if frozen is FROZEN else None
+    usage = msgspec.structs.replace(USED, **changes)
+    found, said = judge_run(SessionResult(reason=reason, seconds=1.0), frozen, audit(), final, usage, gone)
     assert found == outcome
     assert word in said

@@ -17,6 +17,7 @@ from posttrainbench.agent import session
 from posttrainbench.commands import options, run
 from posttrainbench.errors import ConfigError, UsageError
 from posttrainbench.folder import RunFolder
+from posttrainbench.gateway import process
 from posttrainbench.journal import exclusively, now
 from posttrainbench.plan import Plan
 from posttrainbench.sandbox import kinds
@@ -42,6 +43,7 @@ def main(args: argparse.Namespace) -> int:
     if args.dry_run:
         print(msgspec.json.format(msgspec.json.encode(drawn), indent=2).decode() if args.json else run.preview(drawn))
         return 0
+    process.stop(folder.gateway)  # Of a session that is lost it may still be there.
     return run.carry_out(drawn, dataclasses.replace(settings, runs=folder.path.parent), as_json=args.json)
 
 

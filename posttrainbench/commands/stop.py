@@ -17,6 +17,7 @@ from posttrainbench.agent import session
 from posttrainbench.commands import options
 from posttrainbench.errors import InfrastructureError, UsageError
 from posttrainbench.folder import RunFolder
+from posttrainbench.gateway import process
 from posttrainbench.journal import worker
 from posttrainbench.plan import Plan
 from posttrainbench.sandbox import kinds
@@ -39,6 +40,7 @@ def main(args: argparse.Namespace) -> int:
     spec, handle = session.stored(folder), pipeline.handle(folder, sandbox)
     if spec is not None and sandbox.state(spec, handle) == "running":
         sandbox.stop(spec, handle, "ptb stop")
+        process.stop(folder.gateway)  # Nobody may be there to do so.
         print(f"The session of {plan.run} has ended. `ptb resume {plan.run}` seals the run.")
         return 0
     _interrupt(folder)

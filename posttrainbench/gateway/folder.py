@@ -17,7 +17,8 @@ class Started(Value, frozen=True, kw_only=True):
     at: str
     """UTC, ISO 8601."""
     ends: float
-    """When it ends by itself, in seconds since 1970; set by the first start and kept by every later one."""
+    """When it ends by itself, in seconds since 1970; set by the first start, kept by every later one, and put
+    off when the session begins."""
     restarts: int
 
 

@@ -134,7 +134,15 @@ class Usage(Value, frozen=True, kw_only=True):
     """How many exchanges failed, by cause."""
     unfinished: int
     """Begun and never ended: the gateway was killed meanwhile."""
+    unserved: bool = False
+    """Whether the agent's own model never gave it a whole answer, and the provider or the gateway is why: what an agent
+    did not ask, asked badly, or did not wait for is its own affair."""
 
+
+HUNG_UP = "The agent hung up before the answer was whole."
+"""Detail of an exchange that the agent itself ended."""
+OTHERS: tuple[Cause | None, ...] = ("auth", "rate_limit", "usage_limit", "overloaded", "connection", "stall")
+"""Causes that are not the agent's."""
 
 _LINE = msgspec.json.Decoder(Begin | End)
 
@@ -215,7 +223,24 @@ def summary(path: Path) -> Usage:
         throttled_seconds=round(sum(end.throttled_seconds for end in ended.values()), 3),
         causes=dict(sorted(causes.items())),
         unfinished=len(begun) - len(ended),
+        unserved=not any(_served(begun[n], end) for n, end in ended.items())
+        and any(_failed(begun[n], end) for n, end in ended.items()),
     )
+
+
+def _served(begin: Begin, end: End) -> bool:
+    """Whether the agent's own model answered: not a small one beside it, nor a count of tokens, which reserves none."""
+    return begin.reserved_tokens > 0 and not begin.background and end.status == 200 and end.cause in (None, "refused")
+
+
+def _failed(begin: Begin, end: End) -> bool:
+    """Whether the provider or the gateway is why it has no answer. Which models may be asked for is the plan's affair,
+    so one that the provider does not know is too."""
+    unknown = end.status == 404 and bool(begin.model) and begin.model in end.detail
+    if not end.attempts:
+        return end.cause == "auth"  # The gateway was started without a key.
+    tried = any(one.status is None or one.cause in OTHERS for one in end.attempts)
+    return tried or unknown or (end.cause in OTHERS and end.detail != HUNG_UP)
 
 
 def added(parts: Iterable[Tokens]) -> Tokens:

@@ -23,7 +23,7 @@ from posttrainbench.gateway.dialects import WIRES, Credential
 from posttrainbench.gateway.folder import GatewayFolder, Started, connect
 from posttrainbench.gateway.ledger import Usage
 from posttrainbench.gateway.spec import GatewaySpec
-from posttrainbench.strict import disk, read_json, to_json
+from posttrainbench.strict import disk, read_json, to_json, write_json
 
 START_SECONDS = 30.0
 ANSWER_SECONDS = 5.0
@@ -70,14 +70,24 @@ def alive(folder: Path) -> bool:
 def ensure(folder: Path, credential: Credential | None) -> bool:
     """Start a gateway again that has died or hangs; whether that was needed. One that was stopped, or whose time is
     over, stays so."""
-    place = GatewayFolder(folder)
-    if place.stop.exists() or alive(folder):
+    if over(folder) or alive(folder):
         return False
-    if place.started.exists() and time.time() >= read_json(place.started, Started).ends:
-        return False
-    _kill(place)
+    _kill(GatewayFolder(folder))
     _launch(folder, credential)
     return True
+
+
+def over(folder: Path) -> bool:
+    """Whether the gateway was stopped, or its time is over."""
+    place = GatewayFolder(folder)
+    return place.stop.exists() or (place.started.exists() and time.time() >= read_json(place.started, Started).ends)
+
+
+def prolong(folder: Path) -> None:
+    """Give a gateway its whole time from now on."""
+    place = GatewayFolder(folder)
+    ends = time.time() + read_json(place.spec, GatewaySpec).seconds
+    write_json(place.started, msgspec.structs.replace(read_json(place.started, Started), ends=ends))
 
 
 def stop(folder: Path) -> None:

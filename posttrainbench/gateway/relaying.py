@@ -21,6 +21,7 @@ from posttrainbench.gateway.accounts import Accounts, Exchange
 from posttrainbench.gateway.bodies import Bodies, BodyFolder
 from posttrainbench.gateway.dialects import Credential, Wire
 from posttrainbench.gateway.intake import Ask, RefusedError
+from posttrainbench.gateway.ledger import HUNG_UP
 from posttrainbench.gateway.metering import CountDropped
 from posttrainbench.gateway.provider import Answer, Provider, UnansweredError
 from posttrainbench.gateway.redaction import Mask, cover, forms
@@ -28,7 +29,6 @@ from posttrainbench.gateway.spec import GatewaySpec
 
 BODY_SECONDS = 120.0
 RETRY_AFTER = "30"
-HUNG_UP = "The agent hung up before the answer was whole."
 LOG = logging.getLogger("posttrainbench.gateway")
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -74,6 +74,7 @@ class Relay:
             exchange.status = exchange.status or 499
             raise
         finally:
+            exchange.detail = self._covered(exchange.detail)
             try:
                 self._accounts.close(exchange)
             except OSError as error:
@@ -183,7 +184,6 @@ class Relay:
             out.popall("Content-Encoding", None)
         if upstream.status == 429 and exchange.cause == "rate_limit" and "Retry-After" not in out:
             out["Retry-After"] = RETRY_AFTER
-        exchange.detail = self._covered(exchange.detail)
         exchange.received = len(answer.error or b"")
         return web.Response(status=upstream.status, reason=upstream.reason, headers=out, body=content)
 

@@ -92,7 +92,7 @@ async def _serve(
         write_json(folder.started, started)
         LOG.info("Serving as process %d, %s the provider's key.", os.getpid(), "with" if credential else "without")
         ready()
-        await _until(folder, started.ends, ended)
+        await _until(folder, ended)
         for name in ("api.sock", "egress.sock"):
             Path(f"{place}/{name}").unlink(missing_ok=True)
         LOG.info("Ending.")
@@ -189,8 +189,9 @@ async def _proxy(spec: GatewaySpec, folder: Path, address: str) -> AsyncIterator
         server.close()
 
 
-async def _until(folder: GatewayFolder, ends: float, ended: asyncio.Event) -> None:
-    while not (ended.is_set() or folder.stop.exists() or time.time() >= ends):
+async def _until(folder: GatewayFolder, ended: asyncio.Event) -> None:
+    """Wait for the end. When that is is read anew each time, since it may be put off."""
+    while not (ended.is_set() or folder.stop.exists() or time.time() >= read_json(folder.started, Started).ends):
         try:
             await asyncio.wait_for(ended.wait(), LOOK_SECONDS)
         except TimeoutError:

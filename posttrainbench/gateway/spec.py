@@ -35,6 +35,6 @@ class GatewaySpec(Value, frozen=True, kw_only=True):
     max_usd: float | None = None
     max_tokens: int | None = None
     seconds: float
-    """The gateway ends by itself this long after its first start."""
+    """The gateway ends by itself this long after its first start, or after its session has begun."""
     private_hosts: bool = False
     """Whether the proxy may reach loopback and private addresses; for tests alone."""

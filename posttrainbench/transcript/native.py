@@ -5,6 +5,7 @@ level, and count, size, depth and the number of names looked at are bounded. Wha
 the agent may have changed them, so nothing that is counted rests on them.
 """
 
+import errno
 import fnmatch
 import os
 import stat
@@ -30,6 +31,8 @@ MAX_DEPTH = 8
 MAX_NAMES = 20_000
 PIECE = 1 << 20
 DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+NAMES = (errno.ENAMETOOLONG, errno.EEXIST, errno.EISDIR, errno.ENOTDIR)
+"""What the disk says to a name that is too long here, or that another one has become too."""
 REGULAR = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
@@ -39,7 +42,7 @@ class Kept(Value, frozen=True, kw_only=True):
     files: int = 0
     bytes: int = 0
     left_out: int = 0
-    """Files that were too large or too many, or could not be read."""
+    """Files that were too large or too many, could not be read, or had names that cannot stand here."""
 
 
 def keep(home: Path, format_: str, target: Path) -> Kept:
@@ -66,9 +69,14 @@ def _safe(name: str) -> str:
 
 
 def _copy(descriptor: int, where: Path, room: int) -> int:
-    with disk(f"keep {where.name}"):
+    try:
         where.parent.mkdir(parents=True, exist_ok=True)
         out = where.open("wb")
+    except OSError as error:
+        if error.errno in NAMES:
+            raise
+        with disk(f"keep {where.name}"):
+            raise
     done = 0
     with out:
         while done < room and (piece := os.read(descriptor, min(PIECE, room - done))):

@@ -7,7 +7,18 @@ import time
 from pathlib import Path
 from typing import Any
 
+import factory
+import pytest
 from driving import CELL, ptb, run, start
+
+from posttrainbench import cli, plan
+from posttrainbench.agent import access, session
+from posttrainbench.catalog import Api
+from posttrainbench.folder import RunFolder
+from posttrainbench.gateway import process
+from posttrainbench.sandbox import Handle, SessionSpec, kinds
+from posttrainbench.sandbox.local import Local
+from posttrainbench.strict import digest_folder, write_json
 
 AGENT = ["--agent", "command", "--limit", "4"]
 
@@ -78,3 +89,35 @@ def test_what_changed_since_is_no_longer_the_same_measurement(tmp_path: Path) ->
     answer = ptb("retry", "last", cwd=tmp_path)
     assert answer.returncode == 3
     assert "the evaluator or the supervisor changed since" in answer.stderr
+
+
+class Lost(Local):
+    """A sandbox that has lost its sessions."""
+
+    def state(self, spec: SessionSpec, handle: Handle | None) -> Any:
+        """By its word alone."""
+        return "lost"
+
+
+def test_the_gateway_of_a_lost_session_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = RunFolder(tmp_path / "quick-run")
+    agent = factory.agent(
+        tmp_path / "agent", digest=digest_folder(tmp_path / "agent"), api=Api(dialect="anthropic", model="big-1")
+    )
+    protocol, task = factory.protocol(network="closed"), digest_folder(tmp_path / "task")
+    old = factory.plan(tmp_path, agent=agent, protocol=protocol, task_digest=task, code=plan.code_digest())
+    told = access.spec(old, folder, tmp_path / "cache", {})
+    assert told
+    write_json(folder.plan, old)
+    write_json(folder.session / "spec.json", session.spec(old, folder, tmp_path / "model", "python", told))
+    monkeypatch.setitem(kinds.KINDS, "local", lambda images: Lost())
+    monkeypatch.delenv("ANTHROPIC_API_KEY", raising=False)
+    monkeypatch.delenv("CLAUDE_CODE_OAUTH_TOKEN", raising=False)
+    process.start(folder.gateway, told, None)
+    try:
+        assert cli.main(["retry", str(folder.path), "--dry-run"]) == 0
+        assert process.alive(folder.gateway)
+        assert cli.main(["retry", str(folder.path)]) == 4  # There is no key, so it goes no further.
+        assert not process.alive(folder.gateway)
+    finally:
+        process.stop(folder.gateway)

@@ -55,7 +55,55 @@ def test_a_summary_adds_up_by_model(tmp_path: Path) -> None:
         throttled_seconds=2.5,
         causes={"overloaded": 1, "policy": 1},
         unfinished=1,
+        unserved=False,
     )
+
+
+LOST = Attempt(status=None, seconds=1.0, cause="stall")
+BUSY = Attempt(status=529, seconds=1.0, cause="overloaded")
+UNKNOWN = "The model `m` does not exist."
+
+
+@pytest.mark.parametrize(
+    ("begins", "ends", "unserved"),
+    [
+        ({}, {"status": 401, "cause": "auth"}, True),
+        ({}, {"status": 502, "cause": "connection", "attempts": [LOST]}, True),
+        ({}, {"cause": "stall", "detail": "The answer was cut off: TimeoutError."}, True),
+        # It waited for long, and its program gave up first.
+        ({}, {"status": 499, "cause": "connection", "detail": ledger.HUNG_UP, "attempts": [BUSY]}, True),
+        ({}, {"status": 404, "cause": "invalid_request", "detail": UNKNOWN}, True),
+        ({"reserved_tokens": 0}, {"status": 503, "cause": "auth", "attempts": []}, True),
+        # What follows any agent could bring about, so that its run would be repeated.
+        ({}, {"status": 499, "cause": "connection", "detail": ledger.HUNG_UP, "attempts": []}, False),
+        ({}, {"cause": "connection", "detail": ledger.HUNG_UP}, False),
+        ({}, {"status": 400, "cause": "invalid_request"}, False),
+        ({}, {"status": 400, "cause": "context_exceeded"}, False),
+        ({"reserved_tokens": 0}, {"status": 401, "cause": "policy", "attempts": []}, False),
+        ({"reserved_tokens": 0}, {"status": 403, "cause": "budget", "attempts": []}, False),
+        ({}, {"cause": "refused"}, False),
+    ],
+)
+def test_whose_fault_it_is_that_no_model_answered(
+    tmp_path: Path, begins: dict[str, object], ends: dict[str, object], unserved: bool
+) -> None:
+    path = written(tmp_path / "l", begin(1, **begins), end(1, **ends))
+    assert ledger.summary(path).unserved is unserved
+    written(path, begin(2), end(2))
+    assert ledger.summary(path).unserved is False
+
+
+def test_a_count_of_tokens_and_a_small_model_beside_it_are_no_answer(tmp_path: Path) -> None:
+    path = written(
+        tmp_path / "l",
+        begin(1, route="anthropic.count_tokens", reserved_tokens=0),
+        end(1),
+        begin(2, background=True),
+        end(2),
+        begin(3),
+        end(3, status=403, cause="auth"),
+    )
+    assert (ledger.summary(path).answered, ledger.summary(path).unserved) == (2, True)
 
 
 def test_one_unknown_price_makes_the_sum_unknown(tmp_path: Path) -> None:

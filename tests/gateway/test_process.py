@@ -227,6 +227,17 @@ def test_it_ends_by_itself(folder: Path, how: str) -> None:
         assert process.ensure(folder, CREDENTIAL) is False
 
 
+def test_its_end_can_be_put_off(folder: Path) -> None:
+    process.start(folder, spec(folder, "http://127.0.0.1:9", seconds=2.0), CREDENTIAL)
+    before = read_json(GatewayFolder(folder).started, Started)
+    time.sleep(1)
+    process.prolong(folder)
+    time.sleep(max(0.0, before.ends + 0.4 - time.time()))
+    assert process.alive(folder)
+    time.sleep(max(0.0, read_json(GatewayFolder(folder).started, Started).ends + 1 - time.time()))
+    assert not process.alive(folder)
+
+
 def test_an_exchange_that_is_under_way_when_it_ends_is_written_down(folder: Path) -> None:
     arrived = threading.Event()
 

@@ -247,6 +247,17 @@ def _plain(file: Path) -> bytes:
     return gzip.decompress(file.read_bytes()) if file.suffix == ".gz" else file.read_bytes()
 
 
+def test_a_key_in_the_error_of_a_stream_is_not_written_down(tmp_path: Path) -> None:
+    async def run() -> None:
+        error = {"type": "error", "error": {"type": "invalid_request_error", "message": f"{KEY} is a bad key"}}
+        pieces = [f"data: {json.dumps(error)}\n\n".encode()]
+        async with upstream(streams(pieces)) as provider, gateway(tmp_path, spec(tmp_path, provider.url)) as one:
+            await one.ask()
+            assert one.end().detail == f"{'*' * len(KEY)} is a bad key"
+
+    asyncio.run(run())
+
+
 def test_request_and_answer_are_kept_without_secrets(tmp_path: Path) -> None:
     async def run() -> None:
         async with upstream(says(MESSAGE)) as provider, gateway(tmp_path, spec(tmp_path, provider.url)) as one:

@@ -69,6 +69,24 @@ def test_a_name_that_is_no_utf8_is_kept_under_one_that_is(home: Path) -> None:
     assert ".claude/projects/\ufffd.jsonl" in kept(home)[1]
 
 
+@pytest.mark.parametrize("name", [b"\xff" * 240 + b".jsonl", b"\xff" * 100 + b"/one.jsonl"])
+def test_a_name_that_cannot_stand_here_costs_only_its_file(home: Path, name: bytes) -> None:
+    path = os.fsencode(home / ".claude" / "projects") + b"/" + name
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    with open(path, "w") as file:
+        file.write("{}")
+    assert kept(home) == (Kept(files=1, bytes=3, left_out=1), [".claude/projects/-workspace/one.jsonl"])
+
+
+def test_names_that_become_one_cost_only_their_file(home: Path) -> None:
+    projects = os.fsencode(home / ".claude" / "projects")
+    os.makedirs(projects + "/\ufffd.jsonl".encode())
+    for name in (b"/\xff.jsonl", "/\ufffd.jsonl/one.jsonl".encode()):
+        with open(projects + name, "w") as file:
+            file.write("{}")
+    assert kept(home)[0] == Kept(files=2, bytes=5, left_out=1)
+
+
 def test_a_home_without_sessions_or_no_home_gives_nothing(tmp_path: Path) -> None:
     assert native.keep(tmp_path / "none", "claude", tmp_path / "kept") == Kept()
     assert native.keep(tmp_path, "text", tmp_path / "kept") == Kept()
