@@ -8,10 +8,10 @@ import pytest
 from posttrainbench.agent.result import SessionResult
 from posttrainbench.catalog import Decoding
 from posttrainbench.checkpoint import Frozen, Refused
+from posttrainbench.ending import judge as judge_run
 from posttrainbench.evaluation import CheckpointUnusable, Measurement, Try
 from posttrainbench.gateway.ledger import Usage
 from posttrainbench.integrity import Audit, Finding, judge
-from posttrainbench.pipeline import judge as judge_run
 
 FROZEN = Frozen(files={}, bytes=1, config="sha256:0", architecture="X", digest="sha256:0", dropped=[])
 ABSENT = Refused(code="no_checkpoint", reason="There is none.")
