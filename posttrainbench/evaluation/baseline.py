@@ -16,6 +16,7 @@ from pathlib import Path
 from posttrainbench.errors import DigestError, InfrastructureError
 from posttrainbench.evaluation import CheckpointUnusable, Measurement
 from posttrainbench.evaluation import measure as measuring
+from posttrainbench.evaluation.cell import computes_in_bfloat16
 from posttrainbench.plan import versions
 from posttrainbench.sandbox import Sandbox
 from posttrainbench.strict import digest_folder, digest_value, disk
@@ -82,7 +83,8 @@ def _key(bench: Path, model_digest: str, few_shot: int, backend: str, gpus: int,
         "backend": backend,
         "few_shot": few_shot,
         "gpus": gpus,
-        "machine": platform.machine(),
+        # In what precision a processor computes, see cell.py.
+        "machine": f"{platform.machine()} {'bfloat16' if computes_in_bfloat16() else 'float32'}",
         "sandbox": sandbox,
         "versions": versions(),
     }

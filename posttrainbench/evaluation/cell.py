@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any
 
 MAX_RESPONSE = 20_000
-TINY_PARAMETERS = 20_000_000
+TINY_PARAMETERS, SMALL_PARAMETERS = 20_000_000, 1_000_000_000
 HF_BATCH, VLLM_BATCH = 32, 256
 PACKAGES = ("accelerate", "datasets", "lm-eval", "numpy", "tokenizers", "torch", "transformers", "vllm")
 USED_UP = ("out of memory", "not enough memory", "can't allocate memory", "cannot allocate memory")
@@ -191,8 +191,9 @@ def _load_weights(args: argparse.Namespace, tokenizer: Any, config: Any, chat: s
     for kind in ("missing_keys", "mismatched_keys"):
         if info.get(kind):
             raise UnusableError(f"its weights have {kind.replace('_', ' ')}: {sorted(map(str, info[kind]))[:5]}")
-    if device == "cpu" and sum(one.numel() for one in model.parameters()) < TINY_PARAMETERS:
-        model = model.float()
+    if device == "cpu":
+        most = SMALL_PARAMETERS if not computes_in_bfloat16() else TINY_PARAMETERS
+        model = model.float() if sum(one.numel() for one in model.parameters()) < most else model
     model = model.to(device).eval()
     model.generation_config = plain
     probe = torch.tensor([[tokenizer.eos_token_id]], device=device)
@@ -204,6 +205,16 @@ def _load_weights(args: argparse.Namespace, tokenizer: Any, config: Any, chat: s
     if not finite:
         raise UnusableError("its logits are not finite numbers, so it cannot answer anything")
     return model
+
+
+def computes_in_bfloat16(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
+    """Whether the processor has instructions for bfloat16. Without them it is emulated, many times slower than
+    float32."""
+    try:
+        words = cpuinfo.read_text(errors="replace").split()
+    except OSError:
+        return False
+    return not {"avx512_bf16", "amx_bf16", "bf16"}.isdisjoint(words)
 
 
 def _load_vllm(args: argparse.Namespace, bench: dict[str, Any], chat: str | None, batch: int) -> Any:

@@ -247,3 +247,18 @@ def test_one_that_is_killed_leaves_no_result(bench: Path, model: Path, tmp_path:
         child.send_signal(signal.SIGKILL)
     child.wait()
     assert not (tmp_path / "result.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("flags", "quick"),
+    [
+        ("flags\t\t: fpu avx2 avx512f avx512_bf16 clflush", True),
+        ("Features\t: fp asimd bf16 i8mm", True),
+        ("flags\t\t: fpu avx2 avx512f", False),
+        ("", False),
+    ],
+)
+def test_a_processor_says_whether_it_computes_in_bfloat16(flags: str, quick: bool, tmp_path: Path) -> None:
+    (tmp_path / "cpuinfo").write_text(flags)
+    assert cell.computes_in_bfloat16(tmp_path / "cpuinfo") is quick
+    assert cell.computes_in_bfloat16(tmp_path / "none") is False
