@@ -264,7 +264,9 @@ class Engine:
             except NotFound:
                 return
             except APIError as error:
-                if error.status_code != 409:  # It does not run.
+                # 409: it does not run. Podman says so with 500 for a while.
+                found = self.inspect(container) if error.status_code != 409 else None
+                if found is not None and found.is_live:
                     raise
 
     def remove(self, container: str) -> None:
