@@ -162,6 +162,8 @@ class Task(Named, frozen=True, kw_only=True):
     data: dict[str, Hub | Wheel | Generated] = {}
     refused: list[str] = []
     """Hub repositories that hold the test split besides those of `data`: a run may not fetch them."""
+    refused_packages: list[str] = []
+    """Python packages that hold it besides those of `data`."""
     library: Wheel | None = None
     """Code that scorer.py imports; laid out as `lib/` beside it."""
     splits: dict[str, Split]

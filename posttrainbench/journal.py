@@ -103,17 +103,23 @@ def process(pid: int) -> str:
     return f"{pid}:{stat[stat.rindex(b')') + 2 :].split()[19].decode()}"
 
 
-def worker(path: Path) -> int | None:
-    """The process that holds a run's lock file, if it can be found here; None when nobody holds it. Raises
-    RunBusyError when somebody does who cannot be found: on another host, or in another container."""
+def is_held(path: Path) -> bool:
+    """Whether some process holds the lock on that file; the kernel lets go of it when the process ends."""
     try:
         with path.open("rb") as file:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            return None
-    except FileNotFoundError:
-        return None
+            return False
     except BlockingIOError:
-        pass
+        return True
+    except FileNotFoundError:
+        return False
+
+
+def worker(path: Path) -> int | None:
+    """The process that holds a run's lock file, if it can be found here; None when nobody holds it. Raises
+    RunBusyError when somebody does who cannot be found: on another host, or in another container."""
+    if not is_held(path):
+        return None
     for _ in range(10):  # It says who it is a moment after it has the lock.
         known = path.read_text(errors="replace")
         pid, _, _ = known.partition(":")

@@ -4,7 +4,7 @@ import secrets
 from collections.abc import Mapping
 from pathlib import Path
 
-from posttrainbench.catalog import Api, Hub, HubModel
+from posttrainbench.catalog import Api, Hub, HubModel, Wheel
 from posttrainbench.errors import MissingError, UsageError
 from posttrainbench.folder import RunFolder
 from posttrainbench.gateway import API_PORT, EGRESS_PORT, Credential, GatewaySpec
@@ -81,6 +81,7 @@ def spec(plan: Plan, folder: RunFolder, cache: Path, environment: Mapping[str, s
         web_tools=plan.protocol.web_tools,
         allow_hosts=plan.protocol.allow_hosts,
         refused_repos=refused(plan),
+        refused_packages=refused_packages(plan),
         hub=environment.get("HF_ENDPOINT") or "https://huggingface.co",
         cache=str(cache / "hub"),
         max_usd=plan.max_usd,
@@ -94,6 +95,12 @@ def refused(plan: Plan) -> list[str]:
     repos = [source.repo for source in plan.task.data.values() if isinstance(source, Hub)] + plan.task.refused
     siblings = [plan.model.instruct.repo] if isinstance(plan.model.instruct, HubModel) else []
     return sorted({*repos, *siblings})
+
+
+def refused_packages(plan: Plan) -> list[str]:
+    """Python packages that the run may not fetch: those that hold the test split."""
+    own = [source.package for source in plan.task.data.values() if isinstance(source, Wheel)]
+    return sorted({*own, *plan.task.refused_packages})
 
 
 def environment(plan: Plan, spec: GatewaySpec | None) -> dict[str, str]:

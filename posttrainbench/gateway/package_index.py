@@ -3,8 +3,10 @@
 Pages are those of the host's own indexes, with links that lead through the gateway. Files whose digest the index gives
 are kept on the host for all runs. Hashes stay in the pages, so clients check what they get.
 
-What it does not protect against: what a package does when it is installed; data that is packed as a package (a test
-set on an index, weights in a wheel): the log names what was fetched, so that the audit can look.
+Python packages that hold the test set are refused, with a sentence that the agent reads.
+
+What it does not protect against: what a package does when it is installed; data that is packed as a package that nobody
+has named (a copy of the test set, weights in a wheel): the log names what was fetched, so that the audit can look.
 """
 
 import re
@@ -56,6 +58,7 @@ class Indexes:
 
     def __init__(self, spec: GatewaySpec, folder: Path, sessions: Sessions, python: Address, npm: Address) -> None:
         self._closed = spec.network == "closed"
+        self._refused = {normal(name) for name in spec.refused_packages}
         self._links = Links.of(folder)
         self._blobs = Blobs(Path(spec.cache) / "blobs")
         self._log = Lines(folder / "packages.jsonl")
@@ -103,6 +106,8 @@ class Indexes:
                 raise RefusedError(403, "This run's protocol closes the network: package indexes are not served to it.")
             if request.method not in ("GET", "HEAD"):
                 raise RefusedError(405, "Package indexes can be read here, not written to.")
+            if index == "pypi" and normal(package or _package(file)) in self._refused:
+                raise RefusedError(403, f"This run may not fetch {package or file}: it holds the benchmark's test set.")
             return await answer()
         except RefusedError as error:
             refusal = error
@@ -238,6 +243,11 @@ class Indexes:
 
 async def _nothing(example: str) -> web.StreamResponse:
     raise RefusedError(404, f"This part of the index is not served; {example} is.")
+
+
+def normal(project: str) -> str:
+    """A Python project's name as indexes compare it (PEP 503)."""
+    return re.sub(r"[-_.]+", "-", project).lower()
 
 
 def _package(file: str) -> str:

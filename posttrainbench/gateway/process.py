@@ -5,7 +5,6 @@ process, whatever ends it.
 """
 
 import contextlib
-import fcntl
 import importlib.util
 import os
 import select
@@ -23,6 +22,7 @@ from posttrainbench.gateway.dialects import WIRES, Credential
 from posttrainbench.gateway.folder import GatewayFolder, Started, connect
 from posttrainbench.gateway.ledger import Usage
 from posttrainbench.gateway.spec import GatewaySpec
+from posttrainbench.journal import is_held
 from posttrainbench.strict import disk, read_json, to_json, write_json
 
 START_SECONDS = 30.0
@@ -47,7 +47,7 @@ def start(folder: Path, spec: GatewaySpec, credential: Credential | None) -> Non
             )
     if credential is not None and spec.api is not None and (why := WIRES[spec.api.dialect].unusable(credential)):
         raise ConfigError(why)
-    if _is_held(GatewayFolder(folder)):
+    if is_held(GatewayFolder(folder).lock):
         raise RunBusyError(f"A gateway serves {folder} already; stop it first.")
     with disk("lay out the gateway's folder"):
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -98,7 +98,7 @@ def stop(folder: Path) -> None:
     with disk("stop the gateway"):
         place.stop.touch()
     until = time.monotonic() + END_SECONDS
-    while _is_held(place) and time.monotonic() < until:
+    while is_held(place.lock) and time.monotonic() < until:
         time.sleep(0.02)
     _kill(place)
 
@@ -134,22 +134,10 @@ def _launch(folder: Path, credential: Credential | None) -> None:
         raise InfrastructureError(f"The gateway in {folder} could not be started: {tail or 'it did not answer'}")
 
 
-def _is_held(place: GatewayFolder) -> bool:
-    """Whether a process holds the lock."""
-    try:
-        with place.lock.open("r") as file:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except FileNotFoundError:
-        return False
-    except BlockingIOError:
-        return True
-    return False
-
-
 def _kill(place: GatewayFolder) -> None:
     """End by force whatever still holds the lock; its number stands in it."""
     until = time.monotonic() + END_SECONDS
-    while _is_held(place):
+    while is_held(place.lock):
         if time.monotonic() > until:
             raise InfrastructureError(f"The gateway in {place.path} cannot be ended; its lock is still held.")
         if number := place.lock.read_text():

@@ -29,6 +29,8 @@ class GatewaySpec(Value, frozen=True, kw_only=True):
     refused_repos: list[str] = []
     """Hub repositories that are refused, with a sentence: the task's test set, the base model's instruct siblings.
     Patterns (fnmatch, case-insensitive) of `org/name`."""
+    refused_packages: list[str] = []
+    """Python packages that are refused, since the test set lies in them."""
     hub: str = "https://huggingface.co"
     cache: str
     """Folder of the mirror's cache on the host, shared by all runs."""

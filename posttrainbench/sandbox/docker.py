@@ -5,7 +5,6 @@ session stands is read from its supervisor's files and lock, which the kernel ke
 cannot make a running session look ended. What `container.py` says is what the agent gets.
 """
 
-import fcntl
 import json
 import os
 import secrets
@@ -20,7 +19,7 @@ import msgspec
 
 from posttrainbench import supervisor
 from posttrainbench.errors import InfrastructureError
-from posttrainbench.journal import process
+from posttrainbench.journal import is_held, process
 from posttrainbench.sandbox import (
     DISK_GAP,
     Handle,
@@ -96,7 +95,8 @@ class Docker:
         session = Path(spec.session)
         if not (session / "claim").exists():
             return "absent"
-        if not (session / "result.json").exists() and _is_locked(session / "lock"):
+        # Asked only once there is a claim, so that asking keeps nobody from the lock.
+        if not (session / "result.json").exists() and is_held(session / "lock"):
             return "running"
         return "ended" if (session / "result.json").exists() else "lost"
 
@@ -306,18 +306,6 @@ class Docker:
             _ACTIVE.discard(name)
             if count:
                 self.leases.release(name)
-
-
-def _is_locked(path: Path) -> bool:
-    """Whether a supervisor holds the lock. Asked only once there is a claim, so that asking keeps nobody from it."""
-    try:
-        with path.open("rb") as file:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            return False
-    except BlockingIOError:
-        return True
-    except FileNotFoundError:
-        return False
 
 
 def _chown(folder: Path, user: int) -> None:

@@ -19,6 +19,7 @@ from typing import IO
 import msgspec
 
 from posttrainbench.errors import InfrastructureError, MissingError
+from posttrainbench.journal import is_held
 from posttrainbench.sandbox.engine import Engine
 from posttrainbench.strict import Value, disk, to_json
 
@@ -137,7 +138,7 @@ class Leases:
         lease = self._read(card)
         if lease is None:
             return None
-        if card in self._held or self._is_locked(card):
+        if card in self._held or is_held(self._path(card)):
             return f"run {lease.run}"
         found = self._engine.inspect(lease.container)
         return f"run {lease.run}" if found and found.state not in ("exited", "dead") else None
@@ -158,16 +159,6 @@ class Leases:
             file.write(to_json(lease))
             file.flush()
         self._held[card] = file
-
-    def _is_locked(self, card: str) -> bool:
-        try:
-            with self._path(card).open("rb") as file:
-                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-                return False
-        except BlockingIOError:
-            return True
-        except FileNotFoundError:
-            return False
 
     def _path(self, card: str) -> Path:
         return self._folder / f"{card.replace('/', '_')}.lease"

@@ -5,7 +5,6 @@ not in the agent's reach, and the kernel ends everything inside when the supervi
 is an ordinary process of the user: `isolation` says what that leaves open.
 """
 
-import fcntl
 import os
 import signal
 import subprocess
@@ -19,6 +18,7 @@ import msgspec
 
 from posttrainbench import supervisor
 from posttrainbench.errors import InfrastructureError, MissingError, UsageError
+from posttrainbench.journal import is_held
 from posttrainbench.sandbox import DISK_GAP, Handle, Happening, JobResult, JobSpec, SessionSpec, bubblewrap, local_job
 from posttrainbench.sandbox.environment import PATH, SUPERVISE, environment
 from posttrainbench.strict import disk, write_json
@@ -93,7 +93,8 @@ class Local:
         session = Path(spec.session)
         if not (session / "claim").exists():
             return "absent"
-        if not (session / "result.json").exists() and _is_locked(session / "lock"):
+        # Asked only once there is a claim, so that asking keeps nobody from the lock.
+        if not (session / "result.json").exists() and is_held(session / "lock"):
             return "running"
         return "ended" if (session / "result.json").exists() else "lost"
 
@@ -211,18 +212,6 @@ def _kill_supervisor(handle: Handle) -> None:
         pid = int(handle.data["pid"])
         if _start_time(pid) == handle.data["start"]:
             os.kill(pid, signal.SIGKILL)
-
-
-def _is_locked(path: Path) -> bool:
-    """Whether a supervisor holds the lock. Asked only once there is a claim, so that asking keeps nobody from it."""
-    try:
-        with path.open("rb") as file:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            return False
-    except BlockingIOError:
-        return True
-    except FileNotFoundError:
-        return False
 
 
 def _belongs(pid: int, workspace: str) -> bool:

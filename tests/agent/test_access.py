@@ -6,7 +6,7 @@ import factory
 import pytest
 
 from posttrainbench.agent import access, session
-from posttrainbench.catalog import Api, Hub, HubModel, Model, Npm, RandomModel
+from posttrainbench.catalog import Api, Hub, HubModel, Model, Npm, RandomModel, Wheel
 from posttrainbench.errors import MissingError, UsageError
 from posttrainbench.folder import RunFolder
 from posttrainbench.gateway import Credential, GatewaySpec
@@ -104,6 +104,13 @@ def test_test_sets_and_instruct_models_are_refused(tmp_path: Path) -> None:
         "org/m-it",
         "org/questions",
     ]
+
+
+def test_packages_that_hold_the_test_set_are_refused(tmp_path: Path, folder: RunFolder) -> None:
+    source = Wheel(package="questions", version="1", sha256="0")
+    task = factory.task(data={"wheel": source}, refused_packages=["copy-of-questions"])
+    one = factory.plan(tmp_path, task=task, protocol=factory.protocol(network="curated"))
+    assert told(one, folder).refused_packages == ["copy-of-questions", "questions"]
 
 
 def test_the_agent_gets_the_secret_and_never_the_key(tmp_path: Path, folder: RunFolder) -> None:

@@ -46,6 +46,8 @@ def test_the_gateway_is_the_only_way_out_and_the_key_is_nowhere(sandbox: str, tm
     folder.mkdir(parents=True)
     (folder / "agent.toml").write_text(AGENT.replace("REVERSED", KEY[::-1]).replace("ADDRESS", own_address()))
     (folder / "probe.py").write_bytes(Path(__file__).with_name("probe.py").read_bytes())
+    # One place where the probe must find the key shows that it looks.
+    (folder / "decoy").write_text(f"key={KEY}")
     with Provider(script(Step(text="hello")), tmp_path / "provider.jsonl") as provider:
         options = ("--agents-dir", str(tmp_path / "agents"), "--sandbox", sandbox)
         record = run("probe", provider, tmp_path, *options, times=0)
@@ -55,9 +57,11 @@ def test_the_gateway_is_the_only_way_out_and_the_key_is_nowhere(sandbox: str, tm
     sockets = [Path(path).name for path in found.pop("sockets")]
     refusals = [found.pop(name) for name in ("wrong secret", "other model", "other provider", "hub", "index")]
     assert found.pop("proxy") == [403, 403, 403, 407]
-    assert found == {"keys": [], "listening": [8787, 8788], "reached": [], "named": "", "model": 200}
+    decoy = str(folder / "decoy") if sandbox == "local" else "/ptb/agent/decoy"
+    assert found == {"keys": [decoy], "listening": [8787, 8788], "reached": [], "named": "", "model": 200}
     assert sockets == ([] if sandbox == "local" else ["api.sock", "egress.sock"])
     assert all(status in REFUSED for status in refusals), refusals
     assert asked == ["anthropic.messages"]
+    assert files_with("FOUND", tmp_path / "runs") != []
     assert files_with(KEY, tmp_path / "runs") == []
     assert record["outcome"] == "scored"

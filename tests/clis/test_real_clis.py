@@ -41,5 +41,6 @@ def test_an_agent_trains_is_continued_and_is_scored(agent: str, tmp_path: Path) 
         assert atif.validate(trajectory) == []
         text = json.dumps(trajectory)
         assert all(word in text for word in ("optimizer.step", "step 2 loss", "a call beside it", "second turn"))
-        # The key was nowhere but with the gateway.
+        # The key was nowhere but with the gateway; what was asked for lies there, compressed too.
+        assert any(path.endswith(".gz") for path in files_with("optimizer.step", folder.path))
         assert files_with(KEY, tmp_path / "runs") == []

