@@ -127,6 +127,11 @@ def test_a_dry_run_prints_the_plan_and_starts_nothing(tmp_path: Path) -> None:
     assert not (tmp_path / "runs").exists()
 
 
+def test_a_dry_run_promises_no_more_questions_than_there_are(tmp_path: Path) -> None:
+    words = ptb("run", *TINY, "--limit", "400", "--dry-run", cwd=tmp_path).stdout
+    assert "32 of 32 test questions" in words
+
+
 def test_lists_are_json_where_asked(tmp_path: Path) -> None:
     for kind in ("agents", "tasks", "models", "protocols"):
         assert len(json.loads(ptb("list", kind, "--json", cwd=tmp_path).stdout)) >= 2

@@ -125,12 +125,13 @@ def draw(args: argparse.Namespace, settings: Settings) -> Plan:
 
 def preview(drawn: Plan) -> str:
     """A plan in a few lines."""
-    questions = drawn.limit or drawn.task.splits["test"].size
+    size = drawn.task.splits["test"].size
+    questions = min(drawn.limit or size, size)
     return "\n".join(
         [
             f"run       {drawn.run}",
             f"agent     {drawn.agent.label} {drawn.agent.version}: {' '.join(drawn.agent.command)}",
-            f"cell      {drawn.cell}, {questions} of {drawn.task.splits['test'].size} test questions",
+            f"cell      {drawn.cell}, {questions} of {size} test questions",
             f"protocol  {drawn.protocol.name}: {drawn.hours * 60:g} min, {drawn.protocol.gpus} GPUs, "
             f"network {drawn.protocol.network}",
             f"sandbox   {drawn.sandbox}, seed {drawn.seed}, backend {drawn.backend}",
