@@ -17,6 +17,8 @@ from driving import CELL, environment, folder, ptb, run, start
 
 SCRIPT = "echo started >> starts; sleep 3; cp -r $PTB_MODEL final_model; echo done"
 STAGES = ("prepare", "session", "freeze", "audit", "evaluate", "seal")
+MOMENTS = [(stage, moment) for stage in STAGES for moment in ("begin", "end")]
+MOMENTS[3:3] = [("session", "before-start"), ("session", "after-start")]
 AGENT = ["--agent", "command", "--limit", "8"]
 
 
@@ -71,35 +73,14 @@ def orphans(where: Path) -> list[str]:
     return found
 
 
-@pytest.mark.parametrize("moment", ["begin", "end"])
-@pytest.mark.parametrize("stage", STAGES)
-def test_killed_in_a_stage_and_resumed(stage: str, moment: str, undisturbed: dict[str, Any], tmp_path: Path) -> None:
+def test_killed_at_each_moment_of_one_run_and_resumed_each_time(undisturbed: dict[str, Any], tmp_path: Path) -> None:
     dying = Path(__file__).parent / "dying.py"
-    command = [sys.executable, str(dying), stage, moment, "run", *CELL, *AGENT, "--json", "--", "bash", "-c", SCRIPT]
-    died = subprocess.run(command, cwd=tmp_path, env=environment(), capture_output=True, text=True, timeout=300)
-    assert died.returncode == -signal.SIGKILL, died.stderr
-    assert_whole(resumed(tmp_path), undisturbed, tmp_path)
-
-
-@pytest.mark.parametrize("moment", ["before-start", "after-start"])
-def test_killed_around_the_start_of_the_agent(moment: str, undisturbed: dict[str, Any], tmp_path: Path) -> None:
-    dying = Path(__file__).parent / "dying.py"
-    command = [
-        sys.executable,
-        str(dying),
-        "session",
-        moment,
-        "run",
-        *CELL,
-        *AGENT,
-        "--json",
-        "--",
-        "bash",
-        "-c",
-        SCRIPT,
-    ]
-    died = subprocess.run(command, cwd=tmp_path, env=environment(), capture_output=True, text=True, timeout=300)
-    assert died.returncode == -signal.SIGKILL, died.stderr
+    words = ["run", *CELL, *AGENT, "--json", "--", "bash", "-c", SCRIPT]
+    for stage, moment in MOMENTS:
+        command = [sys.executable, str(dying), stage, moment, *words]
+        died = subprocess.run(command, cwd=tmp_path, env=environment(), capture_output=True, text=True, timeout=300)
+        assert died.returncode == -signal.SIGKILL, f"at the {moment} of {stage}: {died.stderr}"
+        words = ["resume", "last", "--json"]
     assert_whole(resumed(tmp_path), undisturbed, tmp_path)
 
 
