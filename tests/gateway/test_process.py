@@ -228,9 +228,9 @@ def test_it_ends_by_itself(folder: Path, how: str) -> None:
 
 
 def test_its_end_can_be_put_off(folder: Path) -> None:
-    process.start(folder, spec(folder, "http://127.0.0.1:9", seconds=2.0), CREDENTIAL)
+    process.start(folder, spec(folder, "http://127.0.0.1:9", seconds=4.0), CREDENTIAL)
     before = read_json(GatewayFolder(folder).started, Started)
-    time.sleep(1)
+    time.sleep(3)
     process.prolong(folder)
     time.sleep(max(0.0, before.ends + 0.4 - time.time()))
     assert process.alive(folder)
