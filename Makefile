@@ -10,7 +10,7 @@ demo: $(STAMP)  ## the main job on this machine: base score, a real fine-tuning,
 	$(BIN)/ptb run --agent sft --task bfcl-simple --model smollm2-135m --protocol smoke
 
 test: $(STAMP)  ## all tests that this machine can run; PYTEST_ARGS adds arguments
-	$(BIN)/python -m pytest -n 2 $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n 2 --dist worksteal $(PYTEST_ARGS)
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
