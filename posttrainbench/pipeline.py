@@ -257,7 +257,7 @@ def score_checkpoint(run: Run, out: Path) -> None:
                     cache=run.cache,
                     few_shot=number,
                     backend=run.plan.backend,
-                    gpus=run.plan.protocol.gpus,
+                    gpus=run.plan.cards,
                 )
         with following(run.reporter.status, lambda: last_line(out / "final", "checkpoint")):
             measure.measure(
@@ -266,7 +266,7 @@ def score_checkpoint(run: Run, out: Path) -> None:
                 model=run.folder.checkpoint,
                 out=out / "final",
                 backend=run.plan.backend,
-                gpus=run.plan.protocol.gpus,
+                gpus=run.plan.cards,
             )
     finally:
         # The test questions stay in the cache that no sandbox sees; a copy a run would only be one more place to leak.
@@ -365,11 +365,6 @@ def _check_room(plan: Plan, folder: RunFolder) -> None:
         raise StorageError(
             f"{folder.path} has {free:.2f} GB free; the protocol {plan.protocol.name} asks for "
             f"{plan.protocol.min_free_gb:g} GB. Free some space or choose another folder with --runs-dir."
-        )
-    if plan.protocol.gpus and shutil.which("nvidia-smi") is None:
-        raise MissingError(
-            f"The protocol {plan.protocol.name} asks for {plan.protocol.gpus} GPU, and this machine has no NVIDIA "
-            "driver. Use --protocol smoke to try things out on a CPU."
         )
 
 

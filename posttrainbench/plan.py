@@ -76,6 +76,8 @@ class Plan(Value, frozen=True, kw_only=True):
     max_tokens: int | None = None
     images: dict[str, str] = {}
     """Digest of each container image, by what it is for; none in a sandbox without images."""
+    gpus: int | None = None
+    """How many cards the session and each measurement get, where that is not the protocol's number."""
     retry_of: str = ""
     """The run that broke by no fault of the agent's and that this one repeats."""
 
@@ -83,6 +85,23 @@ class Plan(Value, frozen=True, kw_only=True):
     def cell(self) -> str:
         """Base model × task."""
         return f"{self.model.name} × {self.task.name}"
+
+    @property
+    def cards(self) -> int:
+        """How many GPUs the session and each measurement get."""
+        return self.protocol.gpus if self.gpus is None else self.gpus
+
+    @property
+    def deviations(self) -> list[str]:
+        """Where the run departs from its protocol, in words. A board does not rank such a run among those that keep
+        it."""
+        kept = {
+            "hours": (self.hours, self.protocol.hours),
+            "GPUs": (self.cards, self.protocol.gpus),
+            "test questions": (self.limit, self.protocol.limit),
+        }
+        words = {what: ["all" if one is None else f"{one:g}" for one in pair] for what, pair in kept.items()}
+        return [f"{own} {what} instead of {rule}" for what, (own, rule) in words.items() if own != rule]
 
 
 PACKAGES = (

@@ -127,6 +127,19 @@ def test_a_dry_run_prints_the_plan_and_starts_nothing(tmp_path: Path) -> None:
     assert not (tmp_path / "runs").exists()
 
 
+def test_cards_and_what_generates_follow_from_the_protocol_unless_said(tmp_path: Path) -> None:
+    for words, found in (
+        ([*TINY[:-1], "sealed-v1"], (None, "vllm")),
+        (TINY, (None, "hf")),
+        ([*TINY, "--gpus", "2"], (2, "vllm")),
+        ([*TINY, "--gpus", "2", "--backend", "hf"], (2, "hf")),
+    ):
+        plan = json.loads(ptb("run", *words, "--dry-run", "--json", cwd=tmp_path).stdout)
+        assert (plan["gpus"], plan["backend"]) == found
+    assert "2 GPUs instead of 0" in ptb("run", *TINY, "--gpus", "2", "--dry-run", cwd=tmp_path).stdout
+    assert ptb("run", *TINY, "--gpus", "-1", "--dry-run", cwd=tmp_path).returncode == 2
+
+
 def test_a_dry_run_promises_no_more_questions_than_there_are(tmp_path: Path) -> None:
     words = ptb("run", *TINY, "--limit", "400", "--dry-run", cwd=tmp_path).stdout
     assert "32 of 32 test questions" in words

@@ -85,3 +85,16 @@ def test_a_variant_may_name_another_model_or_another_interface(tmp_path: Path) -
     assert merge(one, "", []).api == api
     assert merge(one, "small", []).api == Api(dialect="anthropic", model="small")
     assert merge(one, "other", []).api == other
+
+
+def test_a_run_says_where_it_departs_from_its_protocol(tmp_path: Path) -> None:
+    kept = factory.plan(tmp_path)
+    assert (kept.deviations, kept.cards) == ([], 0)
+    other = factory.plan(tmp_path, hours=2.5, limit=3, gpus=2)
+    assert other.cards == 2
+    assert other.deviations == [
+        "2.5 hours instead of 0.001",
+        "2 GPUs instead of 0",
+        "3 test questions instead of all",
+    ]
+    assert factory.plan(tmp_path, gpus=0).deviations == []

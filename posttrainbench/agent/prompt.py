@@ -71,7 +71,7 @@ still hold. If you are sure that nothing more can be gained, say so and end.
 def render(plan: Plan, bench: Path) -> str:
     """The prompt's text for a plan whose bench lies in `bench`."""
     protocol, decoding = plan.protocol, plan.task.decoding
-    gpus = protocol.gpus
+    gpus = plan.cards
     networks = {
         "none": "no network",
         "closed": "no network",

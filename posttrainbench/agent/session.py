@@ -74,7 +74,7 @@ def spec(
         max_disk_bytes=int(plan.protocol.max_disk_gb * 1e9),
         early_stop_times=early.times if early.policy == "continue" else 0,
         early_stop_seconds_left=early.minutes_left * 60,
-        gpus=plan.protocol.gpus,
+        gpus=plan.cards,
     )
 
 

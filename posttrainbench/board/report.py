@@ -169,7 +169,7 @@ def _settings(record: Record) -> list[tuple[str, str]]:
         ("Network", plan.protocol.network),
         *([("Agent's model", plan.agent.api.model)] if plan.agent.api else []),
         *([("Model use", spending.sentence(record.usage))] if record.usage and plan.agent.api else []),
-        ("GPUs", str(plan.protocol.gpus)),
+        ("GPUs", str(plan.cards)),
         ("Sandbox", plan.sandbox),
         ("Seed", str(plan.seed)),
         ("Engine", plan.backend),

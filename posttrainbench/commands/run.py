@@ -11,6 +11,7 @@ ptb is killed or interrupted, `ptb resume` takes the run up again.
 import argparse
 import datetime
 import os
+import shutil
 import sys
 from importlib.util import find_spec
 
@@ -46,8 +47,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--sandbox", default="local", metavar="S", help=f"{' or '.join(kinds.KINDS)} (default: %(default)s)"
     )
+    parser.add_argument("--gpus", type=int, metavar="N", help="cards of the session (default: the protocol's)")
     parser.add_argument(
-        "--backend", choices=["hf", "vllm"], default="hf", help="what generates answers (default: %(default)s)"
+        "--backend", choices=["hf", "vllm"], help="what generates answers (default: vllm with a GPU, else hf)"
     )
     parser.add_argument("--dry-run", action="store_true", help="print the plan and stop")
     parser.add_argument("--json", action="store_true", help="print the plan or the record as JSON")
@@ -96,7 +98,10 @@ def draw(args: argparse.Namespace, settings: Settings) -> Plan:
         raise UsageError(f"--max-usd {args.max_usd:g} buys nothing: give more than 0, or leave it out.")
     if args.max_tokens is not None and args.max_tokens < 1:
         raise UsageError(f"--max-tokens {args.max_tokens} allows nothing: give 1 or more, or leave it out.")
+    if args.gpus is not None and not 0 <= args.gpus <= 64:
+        raise UsageError(f"--gpus {args.gpus} is no number of cards: give 0 to 64, or leave it out.")
     kinds.check(args.sandbox)
+    cards = protocol.gpus if args.gpus is None else args.gpus
     drawn = Plan(
         run=plan.name_run(datetime.datetime.now(datetime.UTC), agent.label, args.task, chosen.name),
         created=now(),
@@ -112,12 +117,13 @@ def draw(args: argparse.Namespace, settings: Settings) -> Plan:
         seed=args.seed,
         limit=limit,
         sandbox=args.sandbox,
-        backend=args.backend,
+        backend=args.backend or ("vllm" if cards else "hf"),
         packages=plan.versions(),
         code=plan.code_digest(),
         images=kinds.images(args.sandbox),
         max_usd=args.max_usd,
         max_tokens=args.max_tokens,
+        gpus=args.gpus,
     )
     access.check(drawn)
     return drawn
@@ -127,20 +133,26 @@ def preview(drawn: Plan) -> str:
     """A plan in a few lines."""
     size = drawn.task.splits["test"].size
     questions = min(drawn.limit or size, size)
-    return "\n".join(
-        [
-            f"run       {drawn.run}",
-            f"agent     {drawn.agent.label} {drawn.agent.version}: {' '.join(drawn.agent.command)}",
-            f"cell      {drawn.cell}, {questions} of {size} test questions",
-            f"protocol  {drawn.protocol.name}: {drawn.hours * 60:g} min, {drawn.protocol.gpus} GPUs, "
-            f"network {drawn.protocol.network}",
-            f"sandbox   {drawn.sandbox}, seed {drawn.seed}, backend {drawn.backend}",
-        ]
-    )
+    lines = [
+        f"run       {drawn.run}",
+        f"agent     {drawn.agent.label} {drawn.agent.version}: {' '.join(drawn.agent.command)}",
+        f"cell      {drawn.cell}, {questions} of {size} test questions",
+        f"protocol  {drawn.protocol.name}: {drawn.hours * 60:g} min, {drawn.cards} GPUs, "
+        f"network {drawn.protocol.network}",
+        f"sandbox   {drawn.sandbox}, seed {drawn.seed}, backend {drawn.backend}",
+    ]
+    if drawn.deviations:
+        lines.append(f"departs   {'; '.join(drawn.deviations)}: no board ranks it beside runs that keep the protocol")
+    return "\n".join(lines)
 
 
 def _check_extras(drawn: Plan) -> None:
     """Find out before hours of work whether this machine can do its part."""
+    if drawn.cards and shutil.which("nvidia-smi") is None:
+        raise MissingError(
+            f"The run asks for {drawn.cards} GPU (protocol {drawn.protocol.name}), and this machine has no NVIDIA "
+            "driver. Use --protocol smoke to try things out on a CPU."
+        )
     if access.needed(drawn):
         access.credential(drawn, os.environ)
         _need(["aiohttp", "genai_prices"], f"the gateway of agent {drawn.agent.label}", "gateway")
