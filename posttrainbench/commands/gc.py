@@ -2,6 +2,9 @@
 
 Only what bears this owner's label and has expired, or what a job left whose ptb was killed. Files of runs are never
 touched: a session whose container was removed is still resumed from what its supervisor wrote.
+
+  ptb gc --dry-run
+  ptb gc --unused 30     instead, what the mirrors keep in the cache and no run has read for 30 days
 """
 
 import argparse
@@ -9,6 +12,9 @@ import json
 
 import msgspec
 
+from posttrainbench.commands import options
+from posttrainbench.errors import UsageError
+from posttrainbench.gateway import eviction
 from posttrainbench.sandbox import garbage
 from posttrainbench.sandbox.engine import Engine
 from posttrainbench.sandbox.leases import Leases
@@ -17,11 +23,20 @@ from posttrainbench.sandbox.leases import Leases
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the verb's flags."""
     parser.add_argument("--dry-run", action="store_true", help="only print what would be removed")
+    parser.add_argument(
+        "--unused",
+        type=float,
+        metavar="DAYS",
+        help="clear the mirrors' cache instead of what nobody has read for so long",
+    )
     parser.add_argument("--json", action="store_true", help="print a JSON list")
+    options.places(parser)
 
 
 def main(args: argparse.Namespace) -> int:
     """Collect."""
+    if args.unused is not None:
+        return _evict(args)
     engine = Engine()
     leases = Leases(engine)
     items = garbage.find(engine, leases)
@@ -35,4 +50,20 @@ def main(args: argparse.Namespace) -> int:
         print(f"{verb} {item.kind} {item.name}: {item.why}" + (f" (run {item.run})" if item.run else ""))
     if not items:
         print("Nothing to remove.")
+    return 0
+
+
+def _evict(args: argparse.Namespace) -> int:
+    if not 0 <= args.unused < 10_000:
+        raise UsageError(f"--unused {args.unused:g} is no number of days: give 0 to 9999.")
+    items = eviction.unused(options.load(args).cache / "hub", args.unused)
+    if not args.dry_run:
+        items = eviction.evict(items)
+    if args.json:
+        print(json.dumps([msgspec.to_builtins(item) for item in items], indent=2))
+        return 0
+    verb = "would remove" if args.dry_run else "removed"
+    for item in items:
+        print(f"{verb} {item.path}: {item.size / 1e6:.1f} MB, unread for {item.days:.0f} days")
+    print(f"{verb} {len(items)} files, {sum(item.size for item in items) / 1e9:.2f} GB")
     return 0

@@ -157,7 +157,11 @@ class Blobs:
     def path(self, blob: Blob) -> Path | None:
         """Where the content is, if it is complete."""
         path = self._folder / blob.key
-        return path if path.is_file() else None
+        if not path.is_file():
+            return None
+        with suppress(OSError):
+            os.utime(path)  # When it was last wanted: `ptb gc --unused` asks.
+        return path
 
     def present(self, blob: Blob) -> int:
         """How many of its bytes are here."""
