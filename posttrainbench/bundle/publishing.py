@@ -59,7 +59,7 @@ def _reaching(repo: str) -> Iterator[None]:
                 "or --pull-request."
             ) from None
         raise _unreachable(error) from None
-    except (OSError, PtbError):
+    except PtbError:
         raise
     except Exception as error:  # What the HTTP library raises; which library that is differs between hub versions.
         raise _unreachable(error) from error

@@ -109,7 +109,7 @@ class _Trial(msgspec.Struct):
     started_at: datetime.datetime | None = None
     finished_at: datetime.datetime | None = None
     step_results: list[_Step] | None = None
-    reward_valid: bool = True
+    reward_valid: bool | None = None
 
 
 def read_job(folder: Path) -> ForeignJob:
@@ -146,7 +146,8 @@ def _trial(folder: Path, path: Path) -> ForeignTrial:
     rewards = dict(sorted(given.items())[:MAX_REWARDS])
     raised = [told.exception_info, *(step.exception_info for step in told.step_results or [])]
     failure = next((one.exception_type or "unknown" for one in raised if one), "")
-    counts = bool(rewards) and told.reward_valid
+    # Older versions of Harbor do not say whether the reward of a trial that an exception ended counts.
+    counts = bool(rewards) and (not failure if told.reward_valid is None else told.reward_valid)
     only = next(iter(rewards.values())) if len(rewards) == 1 else None
     used = [told.agent_result, *(step.agent_result for step in told.step_results or [])]
     costs = [one.cost_usd for one in used if one and one.cost_usd is not None]

@@ -101,6 +101,7 @@ def token(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in [name for name in os.environ if name.startswith(("HF_", "HUGGING", "PTB_"))]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("HF_TOKEN", TOKEN)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_DISABLE_XET", True)  # As HF_HUB_DISABLE_XET=1 does.
 
 
 @pytest.mark.parametrize("mode", ["regular", "lfs"])
@@ -128,6 +129,12 @@ def test_a_hub_that_refuses_is_a_sentence(file: Path, monkeypatch: pytest.Monkey
         monkeypatch.setenv("HF_TOKEN", "hf_another")
         with pytest.raises(UsageError, match="does not let this token write to org/results"):
             publishing.push(file, file.name, "org/results", pull_request=False, endpoint=address)
+
+
+def test_a_hub_that_breaks_off_is_a_sentence(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_DISABLE_XET", False)  # Of which this hub knows nothing.
+    with served(Hub("lfs").app()) as address, pytest.raises(MissingError, match="did not take the bundle"):
+        publishing.push(file, file.name, "org/results", pull_request=False, endpoint=address)
 
 
 def test_without_a_token_nothing_is_sent(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
