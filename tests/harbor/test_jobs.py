@@ -119,7 +119,9 @@ def test_a_hostile_folder_does_no_harm(tmp_path: Path) -> None:
     }.items():
         (job / name).mkdir(parents=True)
         (job / name / "result.json").write_bytes(content)
-    (tmp_path / "secret").write_text("the host's secret")
+    outside = trial(tmp_path, "another", trial_name="secret")
+    (outside / "result.json").rename(tmp_path / "secret")
+    (tmp_path / "document").write_text(json.dumps(TRAJECTORY))
     for name in ("link", "pipe", "folder"):
         (job / name).mkdir()
     (job / "link" / "result.json").symlink_to(tmp_path / "secret")
@@ -127,7 +129,7 @@ def test_a_hostile_folder_does_no_harm(tmp_path: Path) -> None:
     (job / "folder" / "result.json").mkdir()
     (job / "outside").symlink_to(tmp_path, target_is_directory=True)
     evil = trial(job, "evil", task_name="\x1b[2J\u202eevil" + "x" * 10_000, agent_info={"name": "<script>\n\r"})
-    (evil / "agent" / "trajectory.json").symlink_to(tmp_path / "secret")
+    (evil / "agent" / "trajectory.json").symlink_to(tmp_path / "document")
     (trial(job, "broken") / "agent" / "trajectory.json").write_bytes(b"[" * 1_000_000)
     found = harbor.read_job(job)
     assert [one.trial for one in found.trials] == ["broken", "evil"]
