@@ -16,7 +16,7 @@ from posttrainbench.agent import access
 from posttrainbench.agent.result import SessionResult, read_telemetry
 from posttrainbench.bundle import keys
 from posttrainbench.bundle.sealing import CONTENTS, RECORD, WEIGHTS, Contents
-from posttrainbench.catalog import Catalog
+from posttrainbench.catalog import Catalog, FolderModel
 from posttrainbench.checkpoint import Frozen, Refused
 from posttrainbench.errors import PtbError
 from posttrainbench.evaluation import Measurement, measure
@@ -132,6 +132,11 @@ def protocol(bundle: Unpacked) -> Iterator[str]:
         yield f"The task {_show(bundle.plan.task.name)} is none that this ptb has, so its scores cannot be compared."
     elif changed := _changed(plan.bounded(task.value, told), bundle.plan.task):
         yield f"The task {bundle.plan.task.name} is not the published one: {changed}."
+    model = bundle.catalog.models().get(bundle.plan.model.name)
+    # A folder's path differs by machine.
+    fixed = model is not None and not isinstance(model.value.source, FolderModel)
+    if model is not None and fixed and (changed := _changed(model.value, bundle.plan.model)):
+        yield f"The model {bundle.plan.model.name} is not the published one: {changed}."
 
 
 def budgets(bundle: Unpacked) -> Iterator[str]:

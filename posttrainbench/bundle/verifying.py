@@ -14,7 +14,7 @@ from posttrainbench.catalog import Catalog
 from posttrainbench.checkpoint import Frozen
 from posttrainbench.errors import DigestError, UsageError
 from posttrainbench.record import Record
-from posttrainbench.strict import Value, disk, manifest, write_bytes
+from posttrainbench.strict import Value, digest_folder, disk, manifest, write_bytes
 
 
 class Report(Value, frozen=True, kw_only=True):
@@ -103,7 +103,7 @@ def _report(
         if weights is not None:
             done.append("weights")
             failures += checks.guarded("weights", check_weights, sealed, weights)
-        notes += _notes(bundle, sealed, files)
+        notes += _notes(bundle, sealed, files, catalog)
     return Report(
         bundle=bundle.name,
         digest=found,
@@ -134,8 +134,16 @@ def check_weights(sealed: Record, folder: Path) -> list[str]:
     return said + ([f"{ascii(extra[0])[:120]} was not scored; {len(extra)} such files lie there."] if extra else [])
 
 
-def _notes(bundle: Path, sealed: Record, files: dict[str, str]) -> list[str]:
+def _notes(bundle: Path, sealed: Record, files: dict[str, str], catalog: Catalog) -> list[str]:
     drawn, found = sealed.plan, []
+    agent, model = catalog.agents().get(drawn.agent.name), catalog.models().get(drawn.model.name)
+    if agent is None or digest_folder(agent.path) != drawn.agent.digest:
+        found.append(f"The agent {ascii(drawn.agent.label)[:80]} is not as this ptb has it, so ask what it is.")
+    if model is None:
+        found.append(f"The model {ascii(drawn.model.name)[:80]} is none that this ptb has.")
+    task = catalog.tasks().get(drawn.task.name)
+    if task is not None and digest_folder(task.path) != drawn.task_digest:
+        found.append(f"The files of task {drawn.task.name} (its scorer, for one) are not those of this ptb.")
     if not bundle.name.startswith(sealed.run):
         found.append(f"The file is not named after its run, {ascii(sealed.run)[:120]}.")
     if not drawn.protocol.scored:

@@ -9,6 +9,7 @@ the raw test score, not a gain over the base model.
 """
 
 import argparse
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -65,7 +66,7 @@ def _atif(args: argparse.Namespace, settings: Settings) -> int:
 
 def _trajectory(what: str, settings: Settings) -> bytes:
     """The document as it was sealed."""
-    if Path(what).is_file():
+    if os.path.isfile(what):
         with bundle.opened(Path(what)) as (unpacked, _, _):
             return _read(unpacked, record.verify(unpacked).run)
     folder = options.find_run(what, settings.runs)

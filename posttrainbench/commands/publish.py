@@ -10,6 +10,7 @@ what is in a bundle.
 """
 
 import argparse
+import os
 import tempfile
 from pathlib import Path
 
@@ -31,7 +32,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace) -> int:
     """Publish one bundle."""
     settings = options.load(args)
-    if Path(args.run).is_file():
+    if os.path.isfile(args.run):
         return _push(Path(args.run), args, settings)
     folder = options.find_run(args.run, settings.runs)
     if not folder.record.exists():

@@ -13,6 +13,7 @@ Exit code 7 where something differs from what was sealed or from what it claims.
 """
 
 import argparse
+import os
 import re
 from pathlib import Path
 
@@ -44,7 +45,9 @@ def main(args: argparse.Namespace) -> int:
     settings = options.load(args)
     if args.digest and not re.fullmatch(r"sha256:[0-9a-f]{64}", args.digest):
         raise UsageError(f"--digest {args.digest!r} is no digest: `sha256:` and 64 hex digits, as `ptb bundle` prints.")
-    if Path(args.run).is_file():
+    if args.max_gb is not None and not 0 < args.max_gb < 1e6:
+        raise UsageError(f"--max-gb {args.max_gb:g} lets nothing be unpacked, or all: give a number of gigabytes.")
+    if os.path.isfile(args.run):
         return _bundle(args, settings)
     return _run(args, options.find_run(args.run, settings.runs))
 

@@ -152,6 +152,7 @@ FORGERIES: dict[str, tuple[Callable[[Files], Files], str]] = {
     "easier metric": (plan("task", "metric", to="kind"), "task tiny is not the published one: metric"),
     "longer answers": (plan("task", "decoding", "max_tokens", to=400), "not the published one: decoding.max_tokens"),
     "another test set": (plan("task", "splits", "test", "digest", to="sha256:0"), "splits.test.digest"),
+    "another model under a known name": (plan("model", "name", to="tiny-random"), "The model tiny-random is not the"),
     "unknown task": (plan("task", "name", to="mine"), "none that this ptb has"),
     "plan differs": (record("plan", "seed", to=8), "copies: plan.json and the record say different things"),
     "another run's plan": (plan("run", to="other"), "its plan of run 'other'"),
@@ -337,6 +338,8 @@ def test_the_commands_say_it_with_their_exit_codes(
     assert main(["verify", "made-run", "--json", *where]) == 0
     capsys.readouterr()
     assert main(["verify", "made-run.ptb.tar.gz", "--digest", "sha256:1"]) == 2
+    assert main(["verify", "made-run.ptb.tar.gz", "--max-gb", "nan"]) == 2
+    assert main(["verify", "x" * 5000]) == 2
     bundling.packed(resealed(plan("hours", to=3.0)(files)), tmp_path / "in", tmp_path / "bad.ptb.tar.gz")
     assert main(["verify", "bad.ptb.tar.gz"]) == 7
     assert "refused  protocol: The session was given 3 hours" in capsys.readouterr().out
