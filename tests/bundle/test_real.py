@@ -16,4 +16,4 @@ def test_a_real_run_is_bundled_and_verified(tmp_path: Path) -> None:
     answer = ptb(*words, "--report", "report.html", cwd=tmp_path)
     assert answer.returncode == 0, answer.stdout
     assert "14 checks found nothing wrong" in answer.stdout
-    assert (tmp_path / "report.html").read_bytes() == (folder(record, tmp_path) / "report.html").read_bytes()
+    assert record["digest"] in (tmp_path / "report.html").read_text()
