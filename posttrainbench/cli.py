@@ -22,7 +22,11 @@ VERBS = {
     "agents": "list or show agents, install their programs, ask whether newer ones are out",
     "show": "show one run: outcome, scores, where it is",
     "evaluate": "score a stored run again, or any checkpoint folder",
-    "verify": "check a sealed record and every file that it names",
+    "verify": "check a sealed run, or a bundle that somebody sends, and every file in it",
+    "bundle": "put a sealed run into one file that others can verify",
+    "publish": "push a bundle to a dataset repository on the hub",
+    "export": "give a trajectory as ATIF, or a task as a Harbor task",
+    "import": "read the results of a Harbor job",
     "doctor": "say what this machine can do and what is missing",
     "check": "check that all agent, task, model and protocol folders are well-formed",
 }

@@ -27,7 +27,7 @@ from posttrainbench.checkpoint import Frozen, Refused
 from posttrainbench.errors import DigestError, MissingError, StorageError
 from posttrainbench.evaluation import CheckpointUnusable, Measurement, baseline, bench, measure
 from posttrainbench.folder import RunFolder
-from posttrainbench.gateway import GatewaySpec, ledger, process
+from posttrainbench.gateway import GatewaySpec, ledger, process, redaction
 from posttrainbench.inputs import clis, data, families, model
 from posttrainbench.integrity import Audit
 from posttrainbench.journal import Journal, exclusively, now
@@ -143,7 +143,19 @@ def hold_session(run: Run) -> None:
         seconds = max((sample.t for sample in read_telemetry(folder.session)), default=0.0)
         result = SessionResult(reason="lost", seconds=seconds, detail="the supervisor is gone and left no result")
     write_json(folder.transcript, _write_transcript(run, result, gateway is not None))
+    if gateway:
+        _cover(gateway.secret, [folder.session / "output.log", folder.trajectory])
     write_json(folder.path / "session.json", result)
+
+
+def _cover(secret: str, files: list[Path]) -> None:
+    """Cover the run's own secret, which an agent that prints its environment writes down, in what others will read. It
+    is worth nothing any more, but it looks like a key."""
+    for path in files:
+        content = path.read_bytes() if path.is_file() else b""
+        covered = redaction.cover(content, redaction.forms([secret]))
+        if covered != content:
+            write_bytes(path, covered)
 
 
 def _begin(run: Run, spec: SessionSpec, gateway: GatewaySpec | None) -> Handle:

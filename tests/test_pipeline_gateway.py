@@ -16,7 +16,7 @@ from posttrainbench.agent.result import SessionResult
 from posttrainbench.catalog import Api
 from posttrainbench.errors import InfrastructureError
 from posttrainbench.folder import RunFolder
-from posttrainbench.gateway import process
+from posttrainbench.gateway import GatewaySpec, process
 from posttrainbench.gateway.folder import GatewayFolder, Started
 from posttrainbench.pipeline import Run, hold_session
 from posttrainbench.record import Prepared
@@ -100,6 +100,19 @@ def interrupt() -> None:
 def test_it_serves_the_session_and_ends_with_it(folder: RunFolder) -> None:
     assert served(folder) == [True]
     assert not process.alive(folder.gateway)
+
+
+def test_the_run_s_secret_is_covered_in_what_the_agent_has_printed(folder: RunFolder) -> None:
+    output = folder.session / "output.log"
+
+    def during() -> None:
+        output.write_text(f"KEY={access.spec(run.plan, folder, run.cache, os.environ).secret} and more\n")  # type: ignore[union-attr]
+
+    run = run_of(folder, during)
+    hold_session(run)
+    secret = read_json(GatewayFolder(folder.gateway).spec, GatewaySpec).secret
+    assert output.read_text() == f"KEY={'*' * len(secret)} and more\n"
+    assert secret not in folder.trajectory.read_text()
 
 
 @pytest.mark.parametrize("during", [fail, interrupt])

@@ -1,6 +1,7 @@
 """Flags that several verbs share, and what they mean together."""
 
 import argparse
+import os
 from pathlib import Path
 
 from posttrainbench import settings
@@ -30,7 +31,7 @@ def load(args: argparse.Namespace) -> Settings:
 def find_run(given: str, runs: Path) -> RunFolder:
     """A run by its folder, its name, or a part of its name that only it has; `last` is the newest."""
     path = Path(given)
-    if (path / "plan.json").is_file():
+    if os.path.isfile(path / "plan.json"):  # Unlike Path.is_file, it takes whatever may be typed.
         return RunFolder(path.resolve())
     names = sorted(entry.parent.name for entry in runs.glob("*/plan.json"))
     if given == "last" and names:
