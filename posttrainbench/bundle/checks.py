@@ -120,13 +120,8 @@ def protocol(bundle: Unpacked) -> Iterator[str]:
         )
     elif changed := _changed(known[0], told):
         yield f"The protocol {told.name} version {told.version} is not the published one: {changed}."
-    if bundle.plan.hours != told.hours:
-        yield f"The session was given {bundle.plan.hours:g} hours; the protocol {_show(told.name)} has {told.hours:g}."
-    if bundle.plan.limit != told.limit:
-        yield (
-            f"{bundle.plan.limit or 'All'} test questions were planned; the protocol {_show(told.name)} scores "
-            f"{told.limit or 'all'}."
-        )
+    if bundle.plan.deviations:
+        yield f"The run departs from the protocol {_show(told.name)}: {'; '.join(bundle.plan.deviations)}."
     task = bundle.catalog.tasks().get(bundle.plan.task.name)
     if task is None:
         yield f"The task {_show(bundle.plan.task.name)} is none that this ptb has, so its scores cannot be compared."

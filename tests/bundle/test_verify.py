@@ -145,8 +145,9 @@ KEY = b"sk-ant-api03-" + b"Ab3dEf6hIj9lMn2pQr5tUv8xYz" * 3
 FORGERIES: dict[str, tuple[Callable[[Files], Files], str]] = {
     "changed timeout": (plan("protocol", "hours", to=10.0), "protocol smoke version 1 is not the published one: hours"),
     "changed grace": (plan("protocol", "grace_seconds", to=500.0), "not the published one: grace_seconds"),
-    "more hours": (plan("hours", to=3.0), "given 3 hours; the protocol 'smoke' has 0.04"),
-    "fewer questions planned": (plan("limit", to=8), "8 test questions were planned"),
+    "more hours": (plan("hours", to=3.0), "departs from the protocol 'smoke': 3 hours instead of 0.04"),
+    "fewer questions planned": (plan("limit", to=8), "8 test questions instead of 40"),
+    "other cards": (plan("gpus", to=2), "2 GPUs instead of 0"),
     "unknown protocol": (plan("protocol", "name", to="mine"), "this ptb has none of that name"),
     "newer protocol": (plan("protocol", "version", to=2), "this ptb has version 1 of that name"),
     "easier metric": (plan("task", "metric", to="kind"), "task tiny is not the published one: metric"),
@@ -342,7 +343,7 @@ def test_the_commands_say_it_with_their_exit_codes(
     assert main(["verify", "x" * 5000]) == 2
     bundling.packed(resealed(plan("hours", to=3.0)(files)), tmp_path / "in", tmp_path / "bad.ptb.tar.gz")
     assert main(["verify", "bad.ptb.tar.gz"]) == 7
-    assert "refused  protocol: The session was given 3 hours" in capsys.readouterr().out
+    assert "refused  protocol: The run departs from the protocol" in capsys.readouterr().out
     assert main(["bundle", "made-run", "--out", str(tmp_path), *where]) == 2
     (tmp_path / "cut.ptb.tar.gz").write_bytes((tmp_path / "bad.ptb.tar.gz").read_bytes()[:-1])
     assert main(["verify", "cut.ptb.tar.gz"]) == 7
