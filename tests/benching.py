@@ -1,5 +1,6 @@
 """Benches, models and caches for tests of the evaluation."""
 
+import functools
 import importlib.util
 import os
 from pathlib import Path
@@ -39,6 +40,11 @@ def task(name: str) -> Task:
 
 def splits(name: str) -> dict[str, list[dict[str, Any]]]:
     """A bundled task's rows; the test is skipped where they cannot be had."""
+    return {split: [dict(row) for row in rows] for split, rows in _splits(name).items()}
+
+
+@functools.cache
+def _splits(name: str) -> dict[str, list[dict[str, Any]]]:
     folder = shared_data() if any(isinstance(source, Hub) for source in task(name).data.values()) else None
     try:
         return data.fetch(task(name), TASKS / name, folder, cache())
