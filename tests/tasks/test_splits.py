@@ -4,6 +4,7 @@ import pytest
 from benching import TASKS, splits, task
 
 from posttrainbench import catalog
+from posttrainbench.catalog import Generated, Hub, Wheel
 from posttrainbench.integrity import ngrams
 
 NAMES = sorted(path.parent.name for path in TASKS.glob("*/task.toml"))
@@ -34,10 +35,33 @@ def test_there_are_enough_worked_examples(name: str) -> None:
     assert len(splits(name)["shots"]) >= task(name).few_shot
 
 
+HEADINGS = (
+    *("Version", "Source", "Licence", "Revision", "Splits", "Overlap", "Prompt", "Shots", "Decoding", "Metric"),
+)
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_the_readme_says_what_a_reader_must_know(name: str) -> None:
     text = (TASKS / name / "README.md").read_text()
-    assert [word for word in ("Source", "Licence", "Prompt", "Decoding", "Metric") if f"**{word}**" not in text] == []
+    assert [word for word in HEADINGS if f"**{word}**".lower() not in text.lower()] == []
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_readme_agrees_with_task_toml(name: str) -> None:
+    text, told = (TASKS / name / "README.md").read_text(), task(name)
+    facts = [f"**Version** {told.version}.", f"**Metric** `{told.metric}`", f"at most {told.decoding.max_tokens:,} new"]
+    facts += [f"{split} {declared.size}" for split, declared in told.splits.items()]
+    facts += ["greedy" if told.decoding.temperature == 0 else f"temperature {told.decoding.temperature:g}"]
+    facts += [f"{told.decoding.samples} samples"] if told.decoding.samples > 1 else []
+    for source in told.data.values():
+        match source:
+            case Hub():
+                facts += [f"`{source.repo}`", f"`{source.revision[:12]}`"]
+            case Wheel():
+                facts += [f"`{source.package}` {source.version}", f"`{source.sha256[:12]}`"]
+            case Generated():
+                facts += [f"seed {source.seed}"]
+    assert [fact for fact in facts if fact not in text] == []
 
 
 def normal(question: str) -> str:
