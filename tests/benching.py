@@ -15,7 +15,7 @@ from posttrainbench.catalog import Hub, Task
 from posttrainbench.errors import MissingError
 from posttrainbench.evaluation import bench
 from posttrainbench.inputs import data
-from posttrainbench.strict import read_toml
+from posttrainbench.strict import digest_value, read_toml
 
 TASKS = catalog.bundled() / "tasks"
 
@@ -50,6 +50,19 @@ def _splits(name: str) -> dict[str, list[dict[str, Any]]]:
         return data.fetch(task(name), TASKS / name, folder, cache())
     except MissingError as error:
         pytest.skip(str(error))
+
+
+def sealed(name: str, place: Path) -> dict[str, list[dict[str, Any]]]:
+    """A bundled task's published test split alone, checked by digest; `place` is a folder for a file that is no data.
+    HumanEval's can so be had where MBPP, its dev split, is wanting."""
+    if name != "humaneval":
+        return {"test": splits(name)["test"]}
+    none = place / "no-mbpp.json"
+    none.write_text("[]")
+    sources: dict[str, Path | int] = {"test": shared_data() / "humaneval" / "HumanEval.jsonl.gz"}
+    rows = data.read(task(name), TASKS / name, {"dev": none, "shots": none, **sources})["test"]
+    assert digest_value(rows) == task(name).splits["test"].digest
+    return {"test": rows}
 
 
 def library(name: str) -> Path | None:
