@@ -3,18 +3,24 @@
 import functools
 import importlib.util
 import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import msgspec
 import platformdirs
 import pytest
 
 from posttrainbench import catalog
 from posttrainbench.catalog import Hub, Task
 from posttrainbench.errors import MissingError
-from posttrainbench.evaluation import bench
-from posttrainbench.inputs import data
+from posttrainbench.evaluation import Measurement, bench, measure
+from posttrainbench.inputs import data, model
+from posttrainbench.sandbox import Sandbox
 from posttrainbench.strict import digest_value, read_toml
 
 TASKS = catalog.bundled() / "tasks"
@@ -41,6 +47,19 @@ def task(name: str) -> Task:
 def splits(name: str) -> dict[str, list[dict[str, Any]]]:
     """A bundled task's rows; the test is skipped where they cannot be had."""
     return {split: [dict(row) for row in rows] for split, rows in _splits(name).items()}
+
+
+@contextmanager
+def in_memory() -> Iterator[Path]:
+    """A folder on a tmpfs that is gone afterwards."""
+    if not os.path.ismount("/dev/shm"):
+        pytest.skip("no tmpfs at /dev/shm; as root it could be mounted")
+    place = Path(tempfile.mkdtemp(dir="/dev/shm", prefix="ptb-test-"))
+    place.chmod(0o755)
+    try:
+        yield place
+    finally:
+        shutil.rmtree(place)
 
 
 @functools.cache
@@ -114,3 +133,23 @@ def write():
 def pretend(bench: Path, script: str) -> None:
     """Put an honest stand-in of cell.py into the bench, followed by `script`."""
     (bench / "cell.py").write_text(HONEST + script + "\n")
+
+
+def lay_sealed(name: str, folder: Path, place: Path, **changes: Any) -> Path:
+    """The bench of a bundled task's published test split, in `folder`; `place` as for `sealed`."""
+    values: dict[str, Any] = {"limit": None, "chat_template": None, "library": library(name)}
+    told = changes.pop("task", task(name))
+    bench.lay(told, TASKS / name, sealed(name, place), folder, split="test", **values | changes)
+    return folder
+
+
+def first_questions(sandbox: Sandbox, name: str, place: Path) -> Measurement:
+    """What SmolLM2 scores in that sandbox on the first two questions of a task's published test split, with short
+    answers; `place` is a folder in memory, since GPQA's questions must not lie on a disk."""
+    weights = model.obtain(catalog.open_catalog({}).models()["smollm2-135m"].value, cache(), str)
+    decoding = msgspec.structs.replace(task(name).decoding, max_tokens=32, samples=1)
+    told = msgspec.structs.replace(task(name), decoding=decoding)
+    laid = lay_sealed(name, place / "bench", place, task=told, limit=2)
+    found = measure.measure(sandbox, bench=laid, model=weights.folder, out=place / "out")
+    assert isinstance(found, Measurement), found
+    return found

@@ -7,15 +7,13 @@ removed at the end.
 
 import json
 import os
-import shutil
 import sys
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from benching import TASKS, library, sealed, task
+from benching import in_memory, lay_sealed, sealed
 
 from posttrainbench.evaluation import bench, cell
 from posttrainbench.inputs import build_model, families
@@ -72,13 +70,10 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def memory() -> Iterator[Path]:
-    """A folder in memory that is gone afterwards; what cell.py does to the process is taken back."""
-    if not os.path.ismount("/dev/shm"):
-        pytest.skip("no tmpfs at /dev/shm; as root it could be mounted")
+    """A folder in memory; what cell.py does to the process is taken back."""
     environment, path, bytecode = dict(os.environ), list(sys.path), sys.dont_write_bytecode
-    place = Path(tempfile.mkdtemp(dir="/dev/shm", prefix="ptb-test-"))
-    yield place
-    shutil.rmtree(place)
+    with in_memory() as place:
+        yield place
     os.environ.clear()
     os.environ.update(environment)
     sys.path[:], sys.dont_write_bytecode = path, bytecode
@@ -86,17 +81,7 @@ def memory() -> Iterator[Path]:
 
 def scored(name: str, place: Path, model: Path, chat: str | None, *options: str) -> dict[str, Any]:
     """What cell.py makes of the Solver's answers to the test split."""
-    if not (place / "bench").exists():
-        bench.lay(
-            task(name),
-            TASKS / name,
-            sealed(name, place),
-            place / "bench",
-            split="test",
-            limit=None,
-            chat_template=chat,
-            library=library(name),
-        )
+    lay_sealed(name, place / "bench", place, chat_template=chat)
     words = ["--bench", place / "bench", "--model", model, "--out", place / "out", "--batch-size", "64"]
     assert cell.main([*map(str, words), *options]) == 0
     found: dict[str, Any] = json.loads((place / "out" / "result.json").read_text())
