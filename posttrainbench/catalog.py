@@ -156,6 +156,8 @@ class Task(Named, frozen=True, kw_only=True):
     metric: str
     """The per-question metric that scorer.py gives, between 0 and 1."""
     decoding: Decoding
+    sampled: Decoding | None = None
+    """How answers are generated where `ptb evaluate --pass-at` asks for more of them than `decoding` gives."""
     few_shot: int
     """Worked examples in the prompt of the few-shot baseline."""
     chance: float = 0.0

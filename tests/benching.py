@@ -1,20 +1,27 @@
 """Benches, models and caches for tests of the evaluation."""
 
+import functools
 import importlib.util
 import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import msgspec
 import platformdirs
 import pytest
 
 from posttrainbench import catalog
 from posttrainbench.catalog import Hub, Task
 from posttrainbench.errors import MissingError
-from posttrainbench.evaluation import bench
-from posttrainbench.inputs import data
-from posttrainbench.strict import read_toml
+from posttrainbench.evaluation import Measurement, bench, measure
+from posttrainbench.inputs import data, model
+from posttrainbench.sandbox import Sandbox
+from posttrainbench.strict import digest_value, read_toml
 
 TASKS = catalog.bundled() / "tasks"
 
@@ -39,11 +46,42 @@ def task(name: str) -> Task:
 
 def splits(name: str) -> dict[str, list[dict[str, Any]]]:
     """A bundled task's rows; the test is skipped where they cannot be had."""
+    return {split: [dict(row) for row in rows] for split, rows in _splits(name).items()}
+
+
+@contextmanager
+def in_memory() -> Iterator[Path]:
+    """A folder on a tmpfs that is gone afterwards."""
+    if not os.path.ismount("/dev/shm"):
+        pytest.skip("no tmpfs at /dev/shm; as root it could be mounted")
+    place = Path(tempfile.mkdtemp(dir="/dev/shm", prefix="ptb-test-"))
+    place.chmod(0o755)
+    try:
+        yield place
+    finally:
+        shutil.rmtree(place)
+
+
+@functools.cache
+def _splits(name: str) -> dict[str, list[dict[str, Any]]]:
     folder = shared_data() if any(isinstance(source, Hub) for source in task(name).data.values()) else None
     try:
         return data.fetch(task(name), TASKS / name, folder, cache())
     except MissingError as error:
         pytest.skip(str(error))
+
+
+def sealed(name: str, place: Path) -> dict[str, list[dict[str, Any]]]:
+    """A bundled task's published test split alone, checked by digest; `place` is a folder for a file that is no data.
+    HumanEval's can so be had where MBPP, its dev split, is wanting."""
+    if name != "humaneval":
+        return {"test": splits(name)["test"]}
+    none = place / "no-mbpp.json"
+    none.write_text("[]")
+    sources: dict[str, Path | int] = {"test": shared_data() / "humaneval" / "HumanEval.jsonl.gz"}
+    rows = data.read(task(name), TASKS / name, {"dev": none, "shots": none, **sources})["test"]
+    assert digest_value(rows) == task(name).splits["test"].digest
+    return {"test": rows}
 
 
 def library(name: str) -> Path | None:
@@ -95,3 +133,23 @@ def write():
 def pretend(bench: Path, script: str) -> None:
     """Put an honest stand-in of cell.py into the bench, followed by `script`."""
     (bench / "cell.py").write_text(HONEST + script + "\n")
+
+
+def lay_sealed(name: str, folder: Path, place: Path, **changes: Any) -> Path:
+    """The bench of a bundled task's published test split, in `folder`; `place` as for `sealed`."""
+    values: dict[str, Any] = {"limit": None, "chat_template": None, "library": library(name)}
+    told = changes.pop("task", task(name))
+    bench.lay(told, TASKS / name, sealed(name, place), folder, split="test", **values | changes)
+    return folder
+
+
+def first_questions(sandbox: Sandbox, name: str, place: Path) -> Measurement:
+    """What SmolLM2 scores in that sandbox on the first two questions of a task's published test split, with short
+    answers; `place` is a folder in memory, since GPQA's questions must not lie on a disk."""
+    weights = model.obtain(catalog.open_catalog({}).models()["smollm2-135m"].value, cache(), str)
+    decoding = msgspec.structs.replace(task(name).decoding, max_tokens=32, samples=1)
+    told = msgspec.structs.replace(task(name), decoding=decoding)
+    laid = lay_sealed(name, place / "bench", place, task=told, limit=2)
+    found = measure.measure(sandbox, bench=laid, model=weights.folder, out=place / "out")
+    assert isinstance(found, Measurement), found
+    return found

@@ -1,14 +1,15 @@
 """Takes the checkpoint that an agent left: copied out of its reach, validated, hashed.
 
-What is not a whole model of the base's architecture, as plain data, is refused with a reason that the agent's author
-can act on. Validation reads the copy, so nothing can change between the look and the use. Not checked here: the values
-of the weights (NaN shows when the model is scored), and where they come from.
+What is not a whole model of the base's architecture (or its whole language model, composite.py), as plain data, is
+refused with a reason that the agent's author can act on. Validation reads the copy, so nothing can change between the
+look and the use. Not checked here: the values of the weights (NaN shows when the model is scored), and where they come
+from.
 """
 
 import shutil
 from pathlib import Path
 
-from posttrainbench.checkpoint import content, intake, weights
+from posttrainbench.checkpoint import composite, content, intake, weights
 from posttrainbench.checkpoint.objection import Code, Objection
 from posttrainbench.errors import InfrastructureError
 from posttrainbench.strict import Value, digest_value, disk
@@ -29,6 +30,8 @@ class Frozen(Value, frozen=True, kw_only=True, tag="frozen", tag_field="result")
     """Digest of `files`: the checkpoint's name."""
     dropped: list[str]
     """What lay in final_model/ and was left behind; folders end in a slash."""
+    filled: list[str] = []
+    """What was missing beside the weights of a model of several parts, and was taken from the base model."""
 
 
 class Refused(Value, frozen=True, kw_only=True, tag="refused", tag_field="result"):
@@ -65,20 +68,25 @@ def _frozen(copied: intake.Copied, folder: Path, base: Path) -> Frozen:
     content.check_no_code(folder)
     architecture = content.check_config(config, base_config)
     tensors, used = weights.read(folder)
+    if composite.is_text_alone(config, base_config):
+        base_tensors = composite.text_tensors(base_tensors, base_config)
     weights.compare(tensors, base_tensors, config, base_config)
+    filled = composite.fill(folder, base, config, base_config)
     content.check_tokenizer(folder)
     unused = {path.name for path in folder.glob("*.safetensors")} - used
     left_behind = sum((folder / name).stat().st_size for name in unused)
     for name in unused:
         (folder / name).unlink()
-    files = {name: digest for name, digest in copied.digests.items() if name not in unused}
+    files = {name: digest for name, digest in copied.digests.items() if name not in unused} | filled
+    added = sum((folder / name).stat().st_size for name in filled)
     return Frozen(
         files=files,
-        bytes=copied.bytes - left_behind,
+        bytes=copied.bytes - left_behind + added,
         config=files["config.json"],
         architecture=architecture,
         digest=digest_value(files),
         dropped=sorted([*copied.dropped, *unused]),
+        filled=sorted(filled),
     )
 
 

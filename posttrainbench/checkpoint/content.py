@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from posttrainbench.checkpoint import bounded_json
+from posttrainbench.checkpoint import bounded_json, composite
 from posttrainbench.checkpoint.intake import SAVE
 from posttrainbench.checkpoint.objection import Objection, shown
 
@@ -26,9 +26,10 @@ def config(folder: Path, dropped: list[str]) -> dict[str, Any]:
 
 
 def check_config(found: dict[str, Any], base: dict[str, Any]) -> str:
-    """Is it the configuration of a model of the base's architecture, as plain data? Returns the architecture."""
+    """Is it the configuration of a model of the base's architecture, or of its language model, as plain data? Returns
+    the architecture."""
     for key in ("architectures", "model_type"):
-        if found.get(key) != base.get(key):
+        if found.get(key) != base.get(key) and not composite.is_text_alone(found, base):
             raise Objection(
                 f"config.json has {key} {shown(found.get(key))}; the base model's {shown(base.get(key))} was expected. "
                 "Train the given base model and save it with `save_pretrained`."

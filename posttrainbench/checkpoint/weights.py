@@ -76,12 +76,14 @@ def _learned(tensors: Tensors) -> Tensors:
     return {name: tensor for name, tensor in tensors.items() if not BUFFERS.search(name)}
 
 
+def plain(name: str) -> str:
+    """A tensor's name without prefixes."""
+    return ".".join(part for part in name.split(".") if part not in PREFIXES)
+
+
 def _plain(tensors: Tensors) -> Tensors:
     """Tensors by their names without prefixes."""
-    return {
-        ".".join(part for part in name.split(".") if part not in PREFIXES): tensor
-        for name, tensor in _learned(tensors).items()
-    }
+    return {plain(name): tensor for name, tensor in _learned(tensors).items()}
 
 
 def _is_tied(config: dict[str, Any], base: dict[str, Any], stored: bool) -> bool:

@@ -106,11 +106,15 @@ def read(out: Path) -> Measurement:
 
 def outcomes(out: Path) -> dict[str, float]:
     """Score of each question by its id; raises DigestError when the file is not the measurement's."""
+    return {question.id: question.score for question in questions(out)}
+
+
+def questions(out: Path) -> list[Question]:
+    """Each question's outcome; raises DigestError when the file is not the measurement's."""
     measurement, path = read(out), out / "questions.jsonl"
     if not path.is_file() or digest_file(path) != measurement.questions:
         raise DigestError(f"{path} is not the file that the measurement beside it was taken from.")
-    questions = msgspec.json.Decoder(Question).decode_lines(path.read_bytes())
-    return {question.id: question.score for question in questions}
+    return msgspec.json.Decoder(Question).decode_lines(path.read_bytes())
 
 
 def log(out: Path) -> Path:

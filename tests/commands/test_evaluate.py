@@ -1,11 +1,14 @@
 """Score a stored run again, and any folder."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 from driving import folder, ptb, run
+
+from posttrainbench import catalog
 
 
 @pytest.fixture(scope="module")
@@ -35,6 +38,33 @@ def test_any_folder_is_scored_on_the_test_split(scored: tuple[dict[str, Any], Pa
     assert answer.returncode == 0, answer.stderr
     assert answer.stdout.startswith("tiny test, 0-shot: ")
     assert answer.stdout.rstrip().endswith("of 4 questions")
+
+
+def test_pass_at_k_is_computed_from_several_answers_a_question(
+    scored: tuple[dict[str, Any], Path], tmp_path: Path
+) -> None:
+    record, cwd = scored
+    weights = str(folder(record, cwd) / "checkpoint")
+    shutil.copytree(catalog.bundled() / "tasks" / "tiny", tmp_path / "mine" / "often")
+    told = (tmp_path / "mine" / "often" / "task.toml").read_text().replace('name = "tiny"', 'name = "often"')
+    told += "\n[sampled]\nmax_tokens = 4\ntemperature = 1.0\nsamples = 3\nstop = ['\\n']\n"
+    (tmp_path / "mine" / "often" / "task.toml").write_text(told)
+    words = ["evaluate", weights, "--task", "often", "--tasks-dir", str(tmp_path / "mine"), "--protocol", "smoke"]
+    answer = ptb(*words, "--limit", "4", "--pass-at", "2", "--json", cwd=cwd)
+    assert answer.returncode == 0, answer.stderr
+    found = json.loads(answer.stdout)
+    assert (found["pass_at"]["k"], found["decoding"]["samples"], found["metric"]) == (2, 3, "exact")
+    assert found["score"] <= found["pass_at"]["value"] <= found["pass_at"]["high"]
+    answer = ptb(*words, "--pass-at", "4", cwd=cwd)
+    assert (answer.returncode, "at most 3 answers a question" in answer.stderr) == (2, True)
+
+
+def test_a_run_has_pass_at_k_for_as_many_answers_as_it_was_scored_with(scored: tuple[dict[str, Any], Path]) -> None:
+    _, cwd = scored
+    answer = ptb("evaluate", "last", "--pass-at", "2", cwd=cwd)
+    assert answer.returncode == 2
+    assert "scored with 1 answers a question, so --pass-at can be 1 to 1" in answer.stderr
+    assert ptb("evaluate", "last", "--pass-at", "1", cwd=cwd).stdout.splitlines()[-1].startswith("pass@1: ")
 
 
 def test_a_folder_without_a_task_is_a_sentence(scored: tuple[dict[str, Any], Path]) -> None:

@@ -1,11 +1,14 @@
 """The chat template of an architecture: plain turns, the same for every checkpoint of the family."""
 
 import json
+import re
 from pathlib import Path
 
 import jinja2.sandbox
 import pytest
 
+from posttrainbench import catalog
+from posttrainbench.catalog import HubModel
 from posttrainbench.inputs import families
 
 TURNS = [
@@ -53,3 +56,22 @@ def test_the_architecture_decides(tmp_path: Path, kind: str, family: str) -> Non
 def test_an_unknown_architecture_has_none(tmp_path: Path, config: str) -> None:
     (tmp_path / "config.json").write_text(config)
     assert families.chat_template(tmp_path) is None
+
+
+def test_the_docs_name_every_architecture_with_its_template() -> None:
+    text = (catalog.bundled() / "docs" / "models.md").read_text()
+    rows = re.findall(r"^\| `(\w+)`[^|]*\| (chatml|gemma) \|", text, re.MULTILINE)
+    assert dict(rows) == families.FAMILIES
+
+
+def test_each_bundled_base_model_has_a_pinned_instruct_model_and_is_in_the_docs() -> None:
+    text = (catalog.bundled() / "docs" / "models.md").read_text()
+    found = 0
+    for name, entry in catalog.open_catalog({}).models().items():
+        source, instruct = entry.value.source, entry.value.instruct
+        if isinstance(source, HubModel):
+            assert instruct is not None
+            assert len(instruct.revision) == len(source.revision) == 40
+            assert f"| `{name}` | {source.repo} | {instruct.repo} |" in text
+            found += 1
+    assert found == 4
