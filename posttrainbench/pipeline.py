@@ -98,7 +98,7 @@ def prepare(run: Run) -> None:
     for path in (folder.bench, folder.workspace, folder.home, folder.tmp, folder.session):
         if path.exists():
             shutil.rmtree(path)
-    _lay(run, splits, "dev", folder.bench, base.folder)
+    _lay(run, splits, plan.protocol.visible_split, folder.bench, base.folder)
     protected = workspace.prepare(plan, folder, base.folder)
     installed, installed_digest = _install(run)
     prepared = Prepared(
@@ -396,6 +396,7 @@ def _lay(run: Run, splits: dict[str, list[data.Row]], split: Literal["dev", "tes
         limit=plan.limit if split == "test" else plan.protocol.dev_limit,
         chat_template=template,
         library=data.library(plan.task, run.cache, run.reporter.status),
+        with_train=folder == run.folder.bench,
     )
 
 
