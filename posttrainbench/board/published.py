@@ -26,7 +26,7 @@ RUNS = "published runs (Student's t)"
 NONE = "no interval: not in the published figures"
 NOTE = (
     "Published by the original's authors, not measured here: {source}. Its rules are those of protocol ptb-v1 but for "
-    "the differences that docs/protocols.md lists; its figures are never mixed with measured ones. Scores count the base "
+    "the differences that docs/protocols.md lists; its figures never mix with measured ones. Scores count the base "
     "model's in place of a failure."
 )
 QUESTIONS = {"aime2025": 30, "gsm8k": 1319, "gpqamain": 448, "humaneval": 164, "bfcl": 100}
