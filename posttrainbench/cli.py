@@ -23,6 +23,8 @@ VERBS = {
     "show": "show one run: outcome, scores, where it is",
     "baseline": "measure the base model and its instruct sibling on a task, for runs to be compared with",
     "evaluate": "score a stored run again, or any checkpoint folder",
+    "score": "compute scores of sealed runs again from their questions' outcomes",
+    "compare": "say whether one set of runs is better than another, with an exit code for each verdict",
     "verify": "check a sealed record and every file that it names",
     "doctor": "say what this machine can do and what is missing",
     "check": "check that all agent, task, model and protocol folders are well-formed",

@@ -2,13 +2,20 @@
 
 import zlib
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import factory
 import numpy as np
 
-from posttrainbench import scores
+from posttrainbench import record, scores
+from posttrainbench.agent.result import SessionResult
 from posttrainbench.board.entry import Entry, Outcomes
+from posttrainbench.catalog import Decoding
+from posttrainbench.evaluation import Measurement, Question
+from posttrainbench.integrity import Audit
+from posttrainbench.record import Prepared, Record, Times
+from posttrainbench.strict import digest_file, manifest, write_json, write_lines
 
 N = 200
 
@@ -90,3 +97,79 @@ class World:
 
     def load(self, one: Entry) -> Outcomes | None:
         return self.known.get(one.run)
+
+
+def measurement(folder: Path, outcomes: Mapping[str, float], few_shot: int = 0) -> Measurement:
+    """A measurement's files in `folder`."""
+    rows = [
+        Question(id=name, score=one, samples=[one], responses=["?"], prompt_digest="") for name, one in outcomes.items()
+    ]
+    write_lines(folder / "questions.jsonl", rows)
+    made = Measurement(
+        task="sums",
+        version=1,
+        split="test",
+        metric="exact",
+        few_shot=few_shot,
+        n=len(rows),
+        score=sum(outcomes.values()) / len(rows),
+        questions=digest_file(folder / "questions.jsonl"),
+        bench="sha256:bench",
+        decoding=Decoding(max_tokens=8),
+        chat_template=False,
+        backend="hf",
+        device="cpu",
+        dtype="float32",
+        batch_size=1,
+        tries=[],
+        versions={},
+        seconds=1.0,
+    )
+    write_json(folder / "result.json", made)
+    return made
+
+
+def seal(
+    runs: Path, name: str, final: float, *, base: float = 0.2, seed: int = 0, n: int = N, **changes: Any
+) -> Record:
+    """A sealed run in a folder below `runs`, as the pipeline would leave it; changes are of its plan."""
+    folder = runs / name
+    found = outcomes(base, final, seed=seed, n=n)
+    found = Outcomes(base=outcomes(base, None, n=n).base, final=found.final)
+    measured = {
+        "base": measurement(folder / "evaluation/base", found.base),
+        "final": measurement(folder / "evaluation/final", found.final),
+    }
+    plan = factory.plan(runs, run=name, seed=seed, **changes)
+    write_json(folder / "plan.json", plan)
+    sealed = record.seal(
+        Record(
+            run=name,
+            plan=plan,
+            prepared=Prepared(
+                model_folder="/m",
+                model_digest="sha256:m",
+                model_revision="",
+                bench_digest="",
+                test_digest="sha256:rows",
+                protected={},
+                isolation=[],
+            ),
+            outcome="scored",
+            reason="The checkpoint was scored on the sealed test split.",
+            session=SessionResult(reason="exited", seconds=3.6),
+            freeze=None,
+            audit=Audit(findings=[], verdict="unchecked"),
+            base=measured["base"],
+            few_shot=None,
+            final=measured["final"],
+            scores=scores.score(metric="exact", base=found.base, final=found.final, seed=seed),
+            incidents=[],
+            artefacts={
+                f"evaluation/{path}": digest for path, digest in sorted(manifest(folder / "evaluation").items())
+            },
+            times=Times(created=f"2026-01-01T00:00:{seed:02}Z", sealed="", stages={}),
+        )
+    )
+    record.write(folder / "record.json", sealed)
+    return sealed
