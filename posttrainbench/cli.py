@@ -37,6 +37,7 @@ exit codes:
   2 what was typed    3 a file that a person wrote         4 something is missing on this machine
   5 the disk          6 our side broke; resume the run     7 something sealed was changed
   8 another ptb works on the run                         130 interrupted; a session goes on without ptb
+  20, 21, 22: `ptb compare` found two sets of runs equivalent, could not tell, found the second worse
 
 first steps:
   ptb doctor

@@ -50,7 +50,15 @@ class Simulated:
         return compare(a, b, lambda one: self.known[one.run]).verdict
 
 
-@pytest.mark.parametrize(("runs", "cells"), [(1, 1), (1, 5), (3, 1), (10, 1)])
+@pytest.mark.parametrize(
+    ("runs", "cells"),
+    [
+        (3, 1),
+        pytest.param(1, 1, marks=pytest.mark.slow),
+        pytest.param(1, 5, marks=pytest.mark.slow),
+        pytest.param(10, 1, marks=pytest.mark.slow),
+    ],
+)
 def test_agents_of_equal_skill_are_rarely_told_apart(runs: int, cells: int) -> None:
     simulated = Simulated(runs)
     times = 300

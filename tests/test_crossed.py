@@ -44,9 +44,18 @@ def held(runs: int, questions: int, samples: int, skill: float, cells: int = 1) 
     return hits / SIMULATIONS
 
 
-@pytest.mark.parametrize("runs", [1, 3, 10])
-@pytest.mark.parametrize(("questions", "samples"), [(198, 1), (30, 16)])
-def test_one_cell(runs: int, questions: int, samples: int) -> None:
+@pytest.mark.parametrize(
+    ("questions", "samples", "runs"),
+    [
+        (100, 1, 1),
+        (100, 1, 3),
+        pytest.param(100, 1, 10, marks=pytest.mark.slow),
+        pytest.param(30, 16, 1, marks=pytest.mark.slow),
+        pytest.param(30, 16, 3, marks=pytest.mark.slow),
+        pytest.param(30, 16, 10, marks=pytest.mark.slow),
+    ],
+)
+def test_one_cell(questions: int, samples: int, runs: int) -> None:
     assert 0.93 <= held(runs, questions, samples, -0.5) <= 0.97
 
 
