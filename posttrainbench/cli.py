@@ -21,7 +21,10 @@ VERBS = {
     "list": "list agents, tasks, models, protocols or runs",
     "agents": "list or show agents, install their programs, ask whether newer ones are out",
     "show": "show one run: outcome, scores, where it is",
+    "baseline": "measure the base model and its instruct sibling on a task, for runs to be compared with",
     "evaluate": "score a stored run again, or any checkpoint folder",
+    "score": "compute scores of sealed runs again from their questions' outcomes",
+    "compare": "say whether one set of runs is better than another, with an exit code for each verdict",
     "verify": "check a sealed run, or a bundle that somebody sends, and every file in it",
     "bundle": "put a sealed run into one file that others can verify",
     "publish": "push a bundle to a dataset repository on the hub",
@@ -38,6 +41,7 @@ exit codes:
   2 what was typed    3 a file that a person wrote         4 something is missing on this machine
   5 the disk          6 our side broke; resume the run     7 something sealed was changed
   8 another ptb works on the run                         130 interrupted; a session goes on without ptb
+  20, 21, 22: `ptb compare` found two sets of runs equivalent, could not tell, found the second worse
 
 first steps:
   ptb doctor

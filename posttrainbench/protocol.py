@@ -38,6 +38,9 @@ class Protocol(Value, frozen=True, kw_only=True):
     chat_template: Literal["none", "family"] = "family"
     """`family`: the template declared for the model's architecture; `none`: prompts as plain text. Never the
     checkpoint's own."""
+    visible_split: Literal["dev", "test"] = "dev"
+    """Which questions the agent can measure itself on. test: the scored ones themselves, with their answers, as the
+    original benchmark has it."""
     limit: int | None = None
     """Score a fixed random subset of this many test questions (None: all)."""
     dev_limit: int | None = None
@@ -56,5 +59,16 @@ class Protocol(Value, frozen=True, kw_only=True):
     min_free_gb: float = 1.0
     """Free disk that prepare asks for."""
     early_stop: EarlyStop = msgspec.field(default_factory=EarlyStop)
+    weights: dict[str, float] = {}
+    """Share of each task in a board's score, in all 1; equal shares where there are none. See docs/scores.md."""
+    substitution: Literal["zero_uplift", "base_score"] = "zero_uplift"
+    """What a run counts that left nothing to score. zero_uplift: no uplift, and neither does a score below base count
+    less; base_score: the base model's score, in a mean of scores as they are (the original benchmark's rule)."""
+    models: list[str] = []
+    """Base models of a full board; none: those that most of its agents ran."""
     scored: bool = True
     """Whether boards may rank runs under this protocol; `smoke` is for trying things out."""
+
+    def __post_init__(self) -> None:
+        if self.weights and (min(self.weights.values()) <= 0 or abs(sum(self.weights.values()) - 1) > 1e-3):
+            raise ValueError(f"weights must be above 0 and come to 1, these come to {sum(self.weights.values()):g}")

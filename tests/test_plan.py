@@ -6,9 +6,11 @@ from pathlib import Path
 import factory
 import pytest
 
-from posttrainbench.catalog import Agent, Api, Decoding, Entry, Variant
-from posttrainbench.errors import UsageError
+from posttrainbench.catalog import Agent, Api, Decoding, Entry, Variant, open_catalog
+from posttrainbench.errors import ConfigError, UsageError
 from posttrainbench.plan import bounded, merge, name_run, versions
+from posttrainbench.protocol import Protocol
+from posttrainbench.strict import read_toml
 
 WHEN = datetime.datetime(2026, 11, 24, 1, 2, 3, tzinfo=datetime.UTC)
 
@@ -98,3 +100,19 @@ def test_a_run_says_where_it_departs_from_its_protocol(tmp_path: Path) -> None:
         "3 test questions instead of all",
     ]
     assert factory.plan(tmp_path, gpus=0).deviations == []
+
+
+@pytest.mark.parametrize("weights", [{"sums": 0.5}, {"sums": 1.5, "words": -0.5}])
+def test_weights_come_to_one(weights: dict[str, float], tmp_path: Path) -> None:
+    path = tmp_path / "odd.toml"
+    lines = ["[weights]", *(f"{task} = {share}" for task, share in weights.items())]
+    path.write_text("\n".join(['name = "odd"', "version = 1", 'title = "Odd"', "hours = 1", *lines]))
+    with pytest.raises(ConfigError, match="weights must be above 0 and come to 1"):
+        read_toml(path, Protocol)
+
+
+def test_bundled_protocols_weigh_known_tasks_and_models() -> None:
+    known = open_catalog({})
+    for protocol, _ in known.protocols().values():
+        assert set(protocol.weights) <= set(known.tasks())
+        assert set(protocol.models) <= set(known.models())
