@@ -10,6 +10,7 @@ import re
 import secrets
 from importlib import metadata
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 
@@ -76,6 +77,8 @@ class Plan(Value, frozen=True, kw_only=True):
     max_tokens: int | None = None
     images: dict[str, str] = {}
     """Digest of each container image, by what it is for; none in a sandbox without images."""
+    baseline: Literal["", "base", "instruct"] = ""
+    """Not an agent's run but `ptb baseline`'s measurement of that model."""
     retry_of: str = ""
     """The run that broke by no fault of the agent's and that this one repeats."""
 

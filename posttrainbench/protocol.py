@@ -56,5 +56,12 @@ class Protocol(Value, frozen=True, kw_only=True):
     min_free_gb: float = 1.0
     """Free disk that prepare asks for."""
     early_stop: EarlyStop = msgspec.field(default_factory=EarlyStop)
+    weights: dict[str, float] = {}
+    """Share of each task in a board's score, in all 1; equal shares where there are none. See docs/scores.md."""
+    substitution: Literal["zero_uplift", "base_score"] = "zero_uplift"
+    """What a run counts that left nothing to score. zero_uplift: no uplift, and neither does a score below base count
+    less; base_score: the base model's score, in a mean of scores as they are (the original benchmark's rule)."""
+    models: list[str] = []
+    """Base models of a full board; none: those that most of its agents ran."""
     scored: bool = True
     """Whether boards may rank runs under this protocol; `smoke` is for trying things out."""

@@ -97,6 +97,8 @@ class Record(Value, frozen=True, kw_only=True):
     base: Measurement | None
     few_shot: Measurement | None
     final: Measurement | CheckpointUnusable | None
+    human: Measurement | None = None
+    """The model maker's own instruct model, where `ptb baseline` had measured it."""
     scores: Scores | None
     usage: Usage | None = None
     """What the agent used of its model, as the gateway counted it."""

@@ -1,0 +1,118 @@
+"""How sure a mean over runs × questions is, also one that is weighted over cells.
+
+Runs of a cell answer the same questions, so the two are crossed: a question that is hard is hard for every run. An
+estimate moves with the chance in which runs there were (luck of the agent) and in which questions were asked:
+
+    Var = S²_runs / R + S²_questions / n − S²_rest / (R n)
+
+S²_runs is the variance of the runs' means, S²_questions that of the questions' means, and S²_rest that of what neither
+explains, which stands in both (Searle, Casella and McCulloch, "Variance Components", 1992, chapter 4). The interval is
+Student's, with degrees of freedom after Satterthwaite (Biometrics Bulletin 2, 1946). A bootstrap of runs, then of
+questions (a hierarchical one) draws from R runs as if they were all runs and is far too narrow for few: docs/scores.md
+has what was measured.
+
+With one run nothing can be known of other runs, and the interval is that of the questions alone: `method` says so.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+
+from posttrainbench.statistics import LEVEL, Estimate, Floats
+
+QUESTIONS = "questions of one run"
+CROSSED = "runs and questions"
+MIXED = "runs and questions; of cells with one run, questions alone"
+
+
+@dataclass(frozen=True)
+class Part:
+    """What one cell gives to a weighted mean. Each run has a value, and for each question of the block how much it
+    moved that value: n deviations with mean 0 (or not quite: then the interval's middle is moved by their mean). Where
+    the questions' outcomes are not at hand, a run has the variance that they give its value instead."""
+
+    weight: float
+    block: str
+    """Names the questions, in their order; cells with the same block move together."""
+    values: Sequence[float]
+    moves: Sequence[Floats]
+    variances: Sequence[float] = ()
+    """In place of `moves`."""
+
+
+def weighted(parts: Sequence[Part], low: float = -math.inf, high: float = math.inf) -> Estimate:
+    """Σ weight × mean over the runs of a part, with its interval, which is cut off at `low` and `high`."""
+    value = sum(part.weight * float(np.mean(part.values)) for part in parts)
+    terms = [_of_runs(part) for part in parts if len(part.values) > 1]
+    blocks = [[part for part in parts if part.block == block] for block in _blocks(parts)]
+    terms += [_of_questions(block) for block in blocks]
+    middle = value + sum(float(_moved(block).mean()) for block in blocks)
+    terms += [
+        # Nothing is known of how alike the runs are on a question: taken as wholly alike.
+        (part.weight**2 * float(np.mean(part.variances)), math.inf)
+        for part in parts
+        if len(part.variances)
+    ]
+    doubled = sum(_rest(part) for part in parts)
+    variance = max(sum(term for term, _ in terms) - doubled, *(term for term, _ in terms), 0.0)
+    freedom = satterthwaite(terms)
+    half = student(freedom) * math.sqrt(variance)
+    several = [len(part.values) > 1 for part in parts]
+    method = CROSSED if all(several) else MIXED if any(several) else QUESTIONS
+    return Estimate(
+        value=value,
+        low=min(value, max(low, middle - half)),
+        high=max(value, min(high, middle + half)),
+        method=method,
+    )
+
+
+@lru_cache(maxsize=65536)
+def student(freedom: float) -> float:
+    """Student's quantile of (1 + LEVEL) / 2."""
+    from scipy.special import stdtrit  # Takes half a second, and few commands need it.
+
+    return float(stdtrit(freedom, (1 + LEVEL) / 2))
+
+
+def satterthwaite(terms: Sequence[tuple[float, float]]) -> float:
+    """Degrees of freedom of a sum of variances, each with its own."""
+    below = sum(variance**2 / freedom for variance, freedom in terms)
+    return sum(variance for variance, _ in terms) ** 2 / below if below else math.inf
+
+
+def _blocks(parts: Sequence[Part]) -> list[str]:
+    return sorted({part.block for part in parts if len(part.moves)})
+
+
+def _of_runs(part: Part) -> tuple[float, float]:
+    runs = len(part.values)
+    return part.weight**2 * float(np.var(part.values, ddof=1)) / runs, runs - 1.0
+
+
+def _of_questions(parts: Sequence[Part]) -> tuple[float, float]:
+    """Of cells that share their questions."""
+    moved = _moved(parts)
+    n = len(moved)
+    return (float(np.var(moved, ddof=1)) / n, n - 1.0) if n > 1 else (0.0, math.inf)
+
+
+def _moved(parts: Sequence[Part]) -> Floats:
+    return np.asarray(sum(part.weight * np.mean(part.moves, axis=0) for part in parts if len(part.moves)))
+
+
+def _rest(part: Part) -> float:
+    """What the runs' variance and the questions' both hold."""
+    runs = len(part.values)
+    if runs < 2 or not len(part.moves):
+        return 0.0
+    moves = np.asarray(part.moves)
+    n = moves.shape[1]
+    if n < 2:
+        return 0.0
+    left = moves - moves.mean(axis=0)
+    squares = float(np.sum(left**2))
+    return float(part.weight**2) * squares / ((runs - 1) * (n - 1)) / (runs * n)
