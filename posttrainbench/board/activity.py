@@ -12,7 +12,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-
 from posttrainbench.board.reading import Step, Traces
 
 Kind = Literal["throttled", "thinking", "evaluating", "computing", "idle"]
@@ -49,7 +48,9 @@ def spans(traces: Traces, seconds: float) -> list[Span]:
 
     def mark(kind: Kind, begin: float, end: float) -> None:
         if math.isfinite(begin) and math.isfinite(end) and end > begin:
-            for number in range(max(0, round(begin / width)), min(SLOTS, max(round(begin / width) + 1, round(end / width)))):
+            for number in range(
+                max(0, round(begin / width)), min(SLOTS, max(round(begin / width) + 1, round(end / width)))
+            ):
                 slots[number] = kind
 
     for begin, end in _busy(traces, seconds):
@@ -94,7 +95,9 @@ def _evaluating(steps: Sequence[Step], seconds: float) -> list[tuple[float, floa
     timed = [step for step in steps if step.t is not None]
     ends = [*(step.t or 0.0 for step in timed[1:]), seconds]
     return [
-        (step.t or 0.0, end) for step, end in zip(timed, ends, strict=False) if any("evaluate.py" in one for one in _calls(step))
+        (step.t or 0.0, end)
+        for step, end in zip(timed, ends, strict=False)
+        if any("evaluate.py" in one for one in _calls(step))
     ]
 
 
@@ -106,6 +109,3 @@ def _calls(step: Step) -> list[str]:
         except (RecursionError, ValueError, TypeError):
             continue
     return found
-
-
-

@@ -41,7 +41,9 @@ class _Sheet:
         self.y += height
         return top, bottom
 
-    def curve(self, name: str, points: Sequence[tuple[float, float]], unit: Callable[[float], str], top_value: float = 0) -> None:
+    def curve(
+        self, name: str, points: Sequence[tuple[float, float]], unit: Callable[[float], str], top_value: float = 0
+    ) -> None:
         """Values over time, from 0 to the highest."""
         known = [(t, v) for t, v in points if math.isfinite(t) and math.isfinite(v) and t >= 0]
         if len(known) < 2:
@@ -75,7 +77,9 @@ def draw(traces: Traces, seconds: float, allowed: float, page: Callable[[int], s
 
 
 def _steps(sheet: _Sheet, traces: Traces, page: Callable[[int], str]) -> None:
-    timed = [(number, step) for number, step in enumerate(traces.steps) if step.t is not None and step.source == "agent"]
+    timed = [
+        (number, step) for number, step in enumerate(traces.steps) if step.t is not None and step.source == "agent"
+    ]
     if not timed:
         return
     calls = sum(len(step.tool_calls or ()) for _, step in timed)
@@ -86,7 +90,10 @@ def _steps(sheet: _Sheet, traces: Traces, page: Callable[[int], str]) -> None:
         names = ", ".join(call.function_name for call in (step.tool_calls or [])[:5])
         told = f"Step {number + 1} at {text.duration(max(0.0, step.t or 0.0))}" + (f": {names}" if names else "")
         mark = svg.element(
-            "path", svg.title(told), d=f"M{x} {top if names else (top + bottom) / 2}V{bottom}", class_="call" if names else "step"
+            "path",
+            svg.title(told),
+            d=f"M{x} {top if names else (top + bottom) / 2}V{bottom}",
+            class_="call" if names else "step",
         )
         sheet.parts.append(svg.element("a", mark, href=page(number), aria_label=told, tabindex="-1"))
 

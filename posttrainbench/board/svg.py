@@ -17,7 +17,7 @@ MAX_POINTS = 400
 
 
 def element(name: str, content: Markup | str = "", **attributes: object) -> Markup:
-    """An element; a trailing underscore of an attribute's name is left out, others become dashes. None: no attribute."""
+    """An element. A trailing underscore of an attribute's name is left out, others become dashes; None: left out."""
     words = Markup("").join(
         Markup(' {}="{}"').format(key.rstrip("_").replace("_", "-"), _word(value))
         for key, value in attributes.items()

@@ -1,0 +1,210 @@
+"""A board as the templates show it: rows by score, with rank bands and lines, and cells as a heat map."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from posttrainbench.board import charts, text
+from posttrainbench.board.slug import slug
+from posttrainbench.board.standings import Board, CellStanding, Standing
+from posttrainbench.statistics import Estimate
+
+SHOWN = {"uplift": "uplift", "gain": "gain", "metric": "percent"}
+MEASURES = {"uplift": "Uplift", "gain": "Gain over base", "metric": "Score"}
+FLAGS = {"no_checkpoint": "∅", "invalid_checkpoint": "✗", "disqualified": "⊘", "infrastructure": "↻"}
+LEAST_ROWS, MOST_ROWS, MOST_CELLS = 20, 120, 1200
+"""A page of a board holds as many rows as fit its size, which a phone must be able to load."""
+POSITIVE = (0.005, 0.05, 0.12, 0.2, 0.3, 0.45, 0.6, 0.8)
+NEGATIVE = (0.005, 0.05, 0.15)
+
+Row = dict[str, Any]
+Columns = list[tuple[str, str]]
+
+
+def columns(board: Board) -> Columns:
+    """Cells of the board, also those that few agents have."""
+    found = {(cell.task, cell.model) for row in board.standings for cell in row.cells}
+    return sorted(found)
+
+
+def rows_a_page(board: Board) -> int:
+    """How many rows a page holds."""
+    return max(LEAST_ROWS, min(MOST_ROWS, MOST_CELLS // max(1, len(columns(board)))))
+
+
+def marks(board: Board) -> list[tuple[str, float]]:
+    """The lines that scores are to be seen against."""
+    known = (("base", board.base_score), ("few-shot base", board.few_shot_score), ("instruct", board.human_score))
+    return [(name, value) for name, value in known if value is not None]
+
+
+def title(board: Board) -> str:
+    """Short enough for a tab."""
+    words = f"{board.protocol} v{board.version}"
+    if board.published:
+        return f"{words}, published"
+    return words if board.scored else f"{words}, {board.id.rsplit('-', 1)[-1][:4]}, not official"
+
+
+def lead(board: Board) -> str:
+    """Who is ahead, in a sentence."""
+    ranked = [row for row in board.standings if row.band and row.score]
+    many = f"{len(board.standings)} agents, {sum(row.runs for row in board.standings):,} runs"
+    if not ranked:
+        return f"{many}. None has runs on every cell, so none is ranked."
+    first = [row for row in ranked if row.band and row.band[0] == 1]
+    if len(first) == 1 and len(ranked) > 1:
+        return f"{first[0].agent} is ahead of all others. {many}."
+    if len(first) == 1:
+        return f"{first[0].agent} is the only one that is ranked. {many}."
+    names = ", ".join(row.agent for row in first[:4]) + (f" and {len(first) - 4} more" if len(first) > 4 else "")
+    return f"{len(first)} agents share the first place, as these runs cannot tell them apart: {names}. {many}."
+
+
+def caption(board: Board) -> str:
+    """What the numbers mean."""
+    meant = {
+        "uplift": "Uplift: the share of the way from base model (0) to instruct model (1), weighted over tasks.",
+        "gain": "Gain: score minus the base model’s score, weighted over tasks.",
+        "metric": "Score, weighted over tasks; a run that left nothing to score counts the base model’s score.",
+    }[board.measure]
+    lost = (
+        ""
+        if board.measure == "metric"
+        else " Runs without a score and runs below base count 0 and are shown as what they are."
+    )
+    shares = ", ".join(f"{task} {share:.0%}" for task, share in sorted(board.weights.items()))
+    return f"{meant}{lost} Weights: {shares}. 95 % intervals."
+
+
+def rows(board: Board, standings: Sequence[Standing], root: str, link: Callable[[str], str | None]) -> list[Row]:
+    """Rows of some standings, without lines. `link`: a run's page, from the site's root."""
+    cells, shown = columns(board), SHOWN[board.measure]
+    low, high = scale(board)
+    lines = marks(board)
+    found = []
+    for one in standings:
+        by_cell = {(cell.task, cell.model): cell for cell in one.cells}
+        page = f"{root}agents/{slug(one.agent)}.html"
+        about = f"version {one.version}" + (f", {one.llm}" if one.llm and one.llm != one.agent else "")
+        found.append(
+            {
+                "line": False,
+                "name": one.agent,
+                "link": page,
+                "about": about + ("" if one.sandboxed else ", not sandboxed"),
+                "note": one.note,
+                "band": band(one),
+                "best": one.band[0] if one.band else "",
+                "score": one.score,
+                "number": number(one.score.value) if one.score else "",
+                "bar": charts.minibar(one.score, low, high, lines) if one.score else "",
+                "shown": shown,
+                "cells": [
+                    cell_view(task, model, by_cell.get((task, model)), root, page, link) for task, model in cells
+                ],
+                "runs": one.runs,
+                "least": min((cell.runs for cell in one.cells), default=0),
+                "outcomes": one.outcomes,
+                "verdicts": sorted(one.verdicts),
+                "verdict_counts": one.verdicts,
+                "usd": text.usd(one.usd),
+                "usd_v": "" if one.usd is None else number(one.usd),
+                "time": "–" if one.hours is None else text.duration(one.hours * 3600),
+                "hours_v": "" if one.hours is None else number(one.hours),
+            }
+        )
+    return found
+
+
+def with_lines(board: Board, found: Sequence[Row]) -> list[Row]:
+    """The rows with those of base, few-shot and instruct model where their scores lie."""
+    low, high = scale(board)
+    cells = columns(board)
+    known = {(cell.task, cell.model): cell for row in board.standings for cell in row.cells}
+    lines: list[Row] = []
+    for name, value in marks(board):
+        field = {"base": "base", "few-shot base": "few_shot", "instruct": "human"}[name]
+        values = [getattr(known[cell], field) for cell in cells]
+        point = Estimate(value=value, low=value, high=value, method="")
+        lines.append(
+            {
+                "line": True,
+                "name": f"{name} model" if name != "few-shot base" else "base model, few-shot",
+                "number": number(value),
+                "shown": charts.value_words(value, SHOWN[board.measure]),
+                "bar": charts.minibar(point, low, high, marks(board)),
+                "cells": [
+                    {
+                        "task": t,
+                        "model": m,
+                        "number": None if v is None else number(v),
+                        "shown": "–" if v is None else percent(v),
+                    }
+                    for (t, m), v in zip(cells, values, strict=True)
+                ],
+            }
+        )
+    ranked = [row for row in found if row["band"]]
+    rest = [row for row in found if not row["band"]]
+    return sorted([*lines, *ranked], key=lambda row: -float(row["number"] or 0.0)) + rest
+
+
+def cell_view(
+    task: str, model: str, cell: CellStanding | None, root: str, page: str, link: Callable[[str], str | None]
+) -> Row:
+    """A cell of the heat map. One run's cell leads to the run, others to the agent's page."""
+    if cell is None:
+        return {"task": task, "model": model, "standing": None, "number": None}
+    alone = link(cell.names[0]) if len(cell.names) == 1 else None
+    told = f"{model} × {task}: {cell.runs} runs"
+    if cell.gain:
+        told += f", gain {text.percent(cell.gain.value, sign=True)}"
+    if cell.base is not None:
+        told += f", base {text.percent(cell.base)}"
+    told += "".join(f"; {count} {name.replace('_', ' ')}" for name, count in cell.outcomes.items())
+    return {
+        "task": task,
+        "model": model,
+        "standing": cell,
+        "number": None if cell.score is None else number(cell.score.value),
+        "shown": "–" if cell.score is None else percent(cell.score.value),
+        "range": "" if cell.score is None else f"{percent(cell.score.low)}–{percent(cell.score.high)}",
+        "shade": shade(cell.gain.value) if cell.gain else "",
+        "flags": " ".join(
+            f"{FLAGS[name]}{count if count > 1 else ''}" for name, count in cell.outcomes.items() if name in FLAGS
+        ),
+        "told": told,
+        "link": f"{root}{alone}" if alone else page,
+    }
+
+
+def shade(gain: float) -> str:
+    """The class of a cell's colour: blue above base, orange below, told apart by every kind of colour vision."""
+    if gain < 0:
+        step = sum(-gain >= bound for bound in NEGATIVE)
+        return f"n{step}" if step else "h0"
+    return f"h{sum(gain >= bound for bound in POSITIVE)}"
+
+
+def scale(board: Board) -> tuple[float, float]:
+    """From where to where the small intervals of a board run."""
+    dots = [charts.Dot(row.agent, "", row.score) for row in board.standings if row.score]
+    low, high = charts.span(dots, marks(board))
+    return max(low, -1.0), min(high, 2.0)
+
+
+def band(one: Standing) -> str:
+    """`1`, `2–5`, or nothing."""
+    if one.band is None:
+        return ""
+    return str(one.band[0]) if one.band[0] == one.band[1] else f"{one.band[0]}–{one.band[1]}"
+
+
+def number(value: float) -> str:
+    """Short, for sorting."""
+    return f"{value:.5g}"
+
+
+def percent(share: float) -> str:
+    """`43.8`, where the heading says that it is percent."""
+    return f"{100 * share:.1f}"
