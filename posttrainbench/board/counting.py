@@ -12,14 +12,10 @@ from typing import Literal
 import numpy as np
 
 from posttrainbench.board.entry import Entry, Load, Outcomes
-from posttrainbench.statistics import Estimate, Floats, Z
+from posttrainbench.statistics import Estimate, Floats, Z, crossed
 from posttrainbench.statistics.crossed import Part
 
 Measure = Literal["uplift", "gain", "metric"]
-
-PADS: dict[Measure, tuple[float, ...]] = {"metric": (0.0, 0.0, 1.0, 1.0), "gain": (-1.0, 1.0), "uplift": (-1.0, 1.0)}
-"""Questions that are added in thought, so that 0 right of 60 does not claim certainty: two right and two wrong, after
-Agresti and Coull (1998); one won and one lost, after Bonett and Price (2012)."""
 
 
 @dataclass(frozen=True)
@@ -62,17 +58,17 @@ def part(
         return None
     values = [number for _, number in valued]
     block = valued[0][0].questions
-    moves = _moves([one for one, _ in valued], values, measure, scale, load)
-    if moves is not None:
-        return Part(weight=weight, block=block, values=values, moves=moves)
+    rows = _rows([one for one, _ in valued], measure, scale, load)
+    if rows is not None:
+        length = scale.human - float(np.mean([one.base.value for one, _ in valued if one.base])) if scale else 1.0
+        ends = {"metric": (0.0, 1.0), "gain": (-1.0, 1.0), "uplift": (-1.0 / length, 1.0 / length)}[measure]
+        return crossed.part(values, rows, ends, weight=weight, block=block)
     variances = [_variance(one, measure, scale) for one, _ in valued]
     return Part(weight=weight, block=block, values=values, moves=[], variances=variances)
 
 
-def _moves(
-    runs: Sequence[Entry], values: Sequence[float], measure: Measure, scale: Scale | None, load: Load
-) -> list[Floats] | None:
-    """How much each question moved each run's value; None unless the outcomes of all are at hand, on the same questions
+def _rows(runs: Sequence[Entry], measure: Measure, scale: Scale | None, load: Load) -> list[Floats | None] | None:
+    """What each question adds to each run's value; None unless the outcomes of all are at hand, on the same questions
     (and, for uplift, the instruct model's)."""
     loaded = [load(one) for one in runs]
     known = [one for one in loaded if one is not None]
@@ -82,16 +78,9 @@ def _moves(
     human = scale.outcomes if scale and scale.outcomes else known[0].base
     if not order or any(sorted(names) != order for one in known for names in (one.base, one.final or one.base, human)):
         return None
-    rows = [_row(one, outcomes, order, measure, human) for one, outcomes in zip(runs, known, strict=True)]
-    pads = np.array(PADS[measure])
-    if measure == "uplift":
-        lengths = [scale.human - float(np.mean([one.base[name] for name in order])) for one in known] if scale else []
-        pads = pads / float(np.mean(lengths))
-    centre = float(np.mean(values))
-    failed = [one.outcome != "scored" and measure != "metric" for one in runs]
     return [
-        np.zeros(len(order) + len(pads)) if lost else np.concatenate([row - row.mean(), pads - centre])
-        for row, lost in zip(rows, failed, strict=True)
+        _row(one, outcomes, order, measure, human) if one.outcome == "scored" or measure == "metric" else None
+        for one, outcomes in zip(runs, known, strict=True)
     ]
 
 

@@ -6,10 +6,11 @@ estimate moves with the chance in which runs there were (luck of the agent) and 
     Var = S²_runs / R + S²_questions / n − S²_rest / (R n)
 
 S²_runs is the variance of the runs' means, S²_questions that of the questions' means, and S²_rest that of what neither
-explains, which stands in both (Searle, Casella and McCulloch, "Variance Components", 1992, chapter 4). The interval is
-Student's, with degrees of freedom after Satterthwaite (Biometrics Bulletin 2, 1946). A bootstrap of runs, then of
-questions (a hierarchical one) draws from R runs as if they were all runs and is far too narrow for few: docs/scores.md
-has what was measured.
+explains, which stands in both (Searle, Casella and McCulloch, "Variance Components", 1992, chapter 4). Each part of the
+variance is widened by Student's quantile for its own degrees of freedom before they are added (Graybill and Wang,
+"Confidence Intervals on Nonnegative Linear Combinations of Variances", JASA 75, 1980); those of several cells' runs are
+pooled after Satterthwaite (1946). A bootstrap of runs, then of questions (a hierarchical one) draws from R runs as if
+they were all runs and is far too narrow for few: docs/scores.md has what was measured.
 
 With one run nothing can be known of other runs, and the interval is that of the questions alone: `method` says so.
 """
@@ -21,7 +22,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from posttrainbench.statistics import LEVEL, Estimate, Floats
+from posttrainbench.statistics import LEVEL, Estimate, Floats, Z
 
 QUESTIONS = "questions of one run"
 CROSSED = "runs and questions"
@@ -43,23 +44,37 @@ class Part:
     """In place of `moves`."""
 
 
+def part(
+    values: Sequence[float],
+    rows: Sequence[Floats | None],
+    ends: tuple[float, float],
+    *,
+    weight: float = 1.0,
+    block: str = "",
+) -> Part:
+    """A part from what each question adds to each run's value (None: nothing can move this run's). Two questions are
+    added in thought, one at each of `ends`, so that 0 right of 60 does not claim certainty (Agresti and Coull, 1998;
+    Bonett and Price, 2012); half way to the ends where several runs or samples make a question's score less coarse."""
+    known = [row for row in rows if row is not None]
+    if not known:
+        return Part(weight=weight, block=block, values=values, moves=[], variances=[0.0] * len(values))
+    coarse = len(values) == 1 and len(np.unique(known[0])) <= 3
+    pads = (np.array(ends) - float(np.mean(values))) * (1.0 if coarse else 0.5)
+    nothing = np.zeros(len(known[0]) + len(pads))
+    moves = [nothing if row is None else np.concatenate([row - row.mean(), pads]) for row in rows]
+    return Part(weight=weight, block=block, values=values, moves=moves)
+
+
 def weighted(parts: Sequence[Part], low: float = -math.inf, high: float = math.inf) -> Estimate:
     """Σ weight × mean over the runs of a part, with its interval, which is cut off at `low` and `high`."""
     value = sum(part.weight * float(np.mean(part.values)) for part in parts)
-    terms = [_of_runs(part) for part in parts if len(part.values) > 1]
-    blocks = [[part for part in parts if part.block == block] for block in _blocks(parts)]
-    terms += [_of_questions(block) for block in blocks]
+    blocks = [[part for part in parts if part.block == block and len(part.moves)] for block in _blocks(parts)]
     middle = value + sum(float(_moved(block).mean()) for block in blocks)
-    terms += [
-        # Nothing is known of how alike the runs are on a question: taken as wholly alike.
-        (part.weight**2 * float(np.mean(part.variances)), math.inf)
-        for part in parts
-        if len(part.variances)
-    ]
-    doubled = sum(_rest(part) for part in parts)
-    variance = max(sum(term for term, _ in terms) - doubled, *(term for term, _ in terms), 0.0)
-    freedom = satterthwaite(terms)
-    half = student(freedom) * math.sqrt(variance)
+    asked = pooled([_of_questions(block) for block in blocks])
+    # Where nothing is known of how alike the runs are on a question, they are taken as wholly alike.
+    asked += sum(Z**2 * part.weight**2 * float(np.mean(part.variances)) for part in parts if len(part.variances))
+    ran = pooled([_of_runs(part) for part in parts if len(part.values) > 1], sum(_rest(part) for part in parts))
+    half = math.sqrt(asked + ran)
     several = [len(part.values) > 1 for part in parts]
     method = CROSSED if all(several) else MIXED if any(several) else QUESTIONS
     return Estimate(
@@ -78,10 +93,13 @@ def student(freedom: float) -> float:
     return float(stdtrit(freedom, (1 + LEVEL) / 2))
 
 
-def satterthwaite(terms: Sequence[tuple[float, float]]) -> float:
-    """Degrees of freedom of a sum of variances, each with its own."""
+def pooled(terms: Sequence[tuple[float, float]], less: float = 0.0) -> float:
+    """Squared half-width that a sum of variances gives, each with its degrees of freedom; `less` is taken off the sum.
+    Satterthwaite's degrees of freedom for the sum."""
+    total = sum(variance for variance, _ in terms)
     below = sum(variance**2 / freedom for variance, freedom in terms)
-    return sum(variance for variance, _ in terms) ** 2 / below if below else math.inf
+    freedom = total**2 / below if below else math.inf
+    return student(freedom) ** 2 * max(0.0, total - less)
 
 
 def _blocks(parts: Sequence[Part]) -> list[str]:
@@ -101,7 +119,7 @@ def _of_questions(parts: Sequence[Part]) -> tuple[float, float]:
 
 
 def _moved(parts: Sequence[Part]) -> Floats:
-    return np.asarray(sum(part.weight * np.mean(part.moves, axis=0) for part in parts if len(part.moves)))
+    return np.asarray(sum(part.weight * np.mean(part.moves, axis=0) for part in parts))
 
 
 def _rest(part: Part) -> float:
@@ -115,4 +133,4 @@ def _rest(part: Part) -> float:
         return 0.0
     left = moves - moves.mean(axis=0)
     squares = float(np.sum(left**2))
-    return float(part.weight**2) * squares / ((runs - 1) * (n - 1)) / (runs * n)
+    return float(part.weight**2 * squares / ((runs - 1) * (n - 1)) / (runs * n))
