@@ -23,7 +23,7 @@ KINDS: dict[Kind, str] = {
     "idle": "idle, or not known",
 }
 SLOTS = 600
-BUSY_CPU = 50.0
+BUSY_CPU = 20.0
 """Percent of one core."""
 BUSY_GPU = 10.0
 MAX_ARGUMENTS = 20_000

@@ -48,7 +48,7 @@ def title(board: Board) -> str:
 def lead(board: Board) -> str:
     """Who is ahead, in a sentence."""
     ranked = [row for row in board.standings if row.band and row.score]
-    many = f"{len(board.standings)} agents, {sum(row.runs for row in board.standings):,} runs"
+    many = f"{counted(len(board.standings), 'agent')}, {counted(sum(row.runs for row in board.standings), 'run')}"
     if not ranked:
         return f"{many}. None has runs on every cell, so none is ranked."
     first = [row for row in ranked if row.band and row.band[0] == 1]
@@ -156,7 +156,7 @@ def cell_view(
     if cell is None:
         return {"task": task, "model": model, "standing": None, "number": None}
     alone = link(cell.names[0]) if len(cell.names) == 1 else None
-    told = f"{model} × {task}: {cell.runs} runs"
+    told = f"{model} × {task}: {counted(cell.runs, 'run')}"
     if cell.gain:
         told += f", gain {text.percent(cell.gain.value, sign=True)}"
     if cell.base is not None:
@@ -208,3 +208,8 @@ def number(value: float) -> str:
 def percent(share: float) -> str:
     """`43.8`, where the heading says that it is percent."""
     return f"{100 * share:.1f}"
+
+
+def counted(many: int, what: str) -> str:
+    """`1 run`, `12,000 runs`."""
+    return f"{many:,} {what}" + ("" if many == 1 else "s")

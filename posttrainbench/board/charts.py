@@ -50,7 +50,7 @@ def minibar(one: Estimate, low: float, high: float, marks: Sequence[Mark]) -> Ma
         return round(2 + 116 * min(1.0, max(0.0, (value - low) / (high - low))), 1)
 
     parts = [svg.line(2, 9, 118, 9, "track")]
-    parts += [svg.line(x(value), 2, x(value), 16, f"mark-{name}") for name, value in marks]
+    parts += [svg.line(x(value), 2, x(value), 16, _mark_class(name)) for name, value in marks]
     parts.append(svg.line(x(one.low), 9, x(one.high), 9, "interval"))
     parts.append(svg.element("circle", cx=x(one.value), cy=9, r=3.5, class_="dot"))
     return svg.element("svg", Markup("").join(parts), viewBox="0 0 120 18", class_="minibar", aria_hidden="true")
@@ -67,12 +67,15 @@ def intervals(heading: str, dots: Sequence[Dot], marks: Sequence[Mark] = (), *, 
         return round(LEFT + (WIDTH - LEFT - RIGHT) * (min(max(value, low), high) - low) / (high - low), 1)
 
     parts = _scale(low, high, 24, height - 20, x, shown)
-    for number, (name, value) in enumerate(sorted(marks, key=lambda mark: mark[1])):
-        parts.append(svg.line(x(value), 22, x(value), height - 20, f"mark-{name.split(' ')[0]}"))
-        anchor = "start" if x(value) < WIDTH - 160 else "end"
-        parts.append(
-            svg.label(x(value) + (3 if anchor == "start" else -3), 9 + 10 * (number % 2), name, "tick", anchor)
-        )
+    taken: dict[float, list[str]] = {}
+    for name, value in sorted(marks, key=lambda mark: mark[1]):
+        parts.append(svg.line(x(value), 22, x(value), height - 20, _mark_class(name)))
+        near = next((at for at in taken if abs(at - x(value)) < 8), x(value))
+        taken.setdefault(near, []).append(name)
+    for number, (at, names) in enumerate(taken.items()):
+        anchor = "start" if at < WIDTH - 160 else "end"
+        words = ", ".join(names)
+        parts.append(svg.label(at + (3 if anchor == "start" else -3), 9 + 10 * (number % 2), words, "tick", anchor))
     for number, dot in enumerate(dots):
         y, one = 30 + number * ROW + ROW / 2, dot.estimate
         told = f"{dot.name}: {range_words(one, shown)}"
@@ -179,6 +182,10 @@ def value_words(value: float, shown: str, *, short: bool = False) -> str:
 def range_words(one: Estimate, shown: str) -> str:
     """`43.8 % [28.2, 60.7]`, in the board's own terms."""
     return f"{value_words(one.value, shown)} [{value_words(one.low, shown)}, {value_words(one.high, shown)}]"
+
+
+def _mark_class(name: str) -> str:
+    return f"mark-{name.split(' ')[0]}"
 
 
 def _scale(low: float, high: float, top: float, bottom: float, x: Callable[[float], float], shown: str) -> list[Markup]:

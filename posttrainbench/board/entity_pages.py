@@ -63,7 +63,7 @@ def run_rows(entries: Sequence[Entry], pages: Mapping[str, str]) -> list[View]:
 
 def _newest(entries: Sequence[Entry]) -> tuple[list[Entry], str]:
     found = sorted(entries, key=lambda one: (one.created, one.run), reverse=True)
-    words = f"{len(found):,} runs, the newest first."
+    words = f"{board_page.counted(len(found), 'run')}, the newest first."
     return found[:MAX_RUNS], words if len(found) <= MAX_RUNS else f"The newest {MAX_RUNS} of {words}"
 
 
@@ -76,7 +76,7 @@ def _agent(put: Put, name: str, boards: Sequence[Board], entries: Sequence[Entry
     def draw() -> bytes:
         history = next((drawn for board, _ in mine if (drawn := figures.versions(board, "../", name))), "")
         versions = sorted({row.version for _, row in mine})
-        lead = f"{len(entries):,} runs" + (f" in version {', '.join(versions)}" if versions else "")
+        lead = board_page.counted(len(entries), "run") + (f" in version {', '.join(versions)}" if versions else "")
         return shell.page(
             "agent.html.j2",
             "agents",
@@ -181,7 +181,7 @@ def _section(board: Board, other: str, rows: Sequence[tuple[Standing, CellStandi
             f"{row.agent}",
             f"../agents/{slug(row.agent)}.html",
             cell.score,
-            note=f"{cell.runs} runs",
+            note=board_page.counted(cell.runs, "run"),
             dim=row.band is None,
         )
         for row, cell in scored[: figures.MAX_ROWS]
@@ -207,13 +207,11 @@ def _lists(
             first.setdefault(row.agent, (board, row))
     rows: dict[str, list[View]] = {"agents": [], "tasks": [], "models": []}
     for name in agents:
-        board, row = first.get(name, (None, None))
-        values = (
-            [row.version, row.llm or "–", board_page.title(board), board_page.band(row) or "–", row.runs]
-            if row and board
-            else []
-        )
-        rows["agents"].append({"name": name, "link": f"{slug(name)}.html", "values": values or ["–"] * 5})
+        values: list[object] = ["–"] * 5
+        if name in first:
+            board, row = first[name]
+            values = [row.version, row.llm or "–", board_page.title(board), board_page.band(row) or "–", row.runs]
+        rows["agents"].append({"name": name, "link": f"{slug(name)}.html", "values": values})
     cells = [cell for board in boards for row in board.standings for cell in row.cells]
     for kind in ("task", "model"):
         for name in sorted({getattr(cell, kind) for cell in cells} | {known for key, known in by if key == kind}):
@@ -226,7 +224,7 @@ def _lists(
                     if getattr(cell, kind) == name
                 }
             )
-            values = [many, f"{len(by.get((kind, name), [])):,}"]
+            values = [f"{many:,}", f"{len(by.get((kind, name), [])):,}"]
             rows[f"{kind}s"].append({"name": name, "link": f"{slug(name)}.html", "values": values})
     heads = {
         "agents": ("Version", "Model behind it", "Board", "Rank band", "Runs"),
@@ -293,8 +291,9 @@ def compare_lead(board: Board, pairs: Sequence[pairing.Pair]) -> str:
     more = len(board.standings) > pairing.MAX_AGENTS
     which = f"Every two of the first {pairing.MAX_AGENTS} agents" if more else "Every two agents"
     return (
-        f"{which}, on each cell that both have: the difference of their mean scores with its 95 % interval. A run that "
-        "left nothing to score counts the base model’s score. An interval that includes 0 is no evidence that they differ. "
+        f"{which}, on each cell that both have: the difference of their mean scores with its 95 % interval. A "
+        "run that left nothing to score counts the base model’s score. An interval that includes 0 is no evidence of a "
+        "difference. "
         "`ptb compare` compares any two sets of records and says what could have been seen."
     )
 

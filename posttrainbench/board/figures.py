@@ -23,7 +23,7 @@ def dots(standings: Sequence[Standing], root: str, x: Mapping[int, float | None]
             link=f"{root}agents/{slug(one.agent)}.html",
             estimate=one.score,
             x=x[number] if x else None,
-            note=f"version {one.version}, {one.runs} runs",
+            note=f"version {one.version}, {board_page.counted(one.runs, 'run')}",
             dim=one.band is None,
         )
         for number, one in enumerate(standings)
@@ -44,13 +44,12 @@ def of_board(board: Board, courses: Sequence[Course], root: str) -> list[dict[st
         {
             "title": f"{name} with intervals",
             "drawing": charts.intervals(name, dots(ranked, root), board_page.marks(board), shown=shown),
-            "caption": "95 % intervals; where two overlap, these runs do not tell the agents apart. Hollow: not ranked."
-            + more,
+            "caption": "95 % intervals; where they overlap, these runs tell no difference. Hollow: not ranked." + more,
             "empty": "No agent has a score here.",
         },
         {
             "title": f"Cost against {name.lower()}",
-            "drawing": charts.scatter("Cost", dots(rows, root, costs), "cost of one run on each cell", "$", shown=shown)
+            "drawing": charts.scatter("Cost", dots(rows, root, costs), "one run on each cell", "$", shown=shown)
             if paid
             else "",
             "caption": "What the agents’ model calls cost, as the gateway counted. Dashed: the Pareto front, beyond which no "

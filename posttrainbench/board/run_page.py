@@ -129,7 +129,7 @@ def _main(
 
 
 def _fetched(traces: reading.Traces) -> list[dict[str, Any]]:
-    found = [
+    found: list[tuple[str, Sequence[str], list[tuple[object, ...]]]] = [
         (
             "From the model and dataset hub",
             ("When", "Repository", "File", "Size", "Answer"),

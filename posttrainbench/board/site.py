@@ -4,6 +4,7 @@ A run's pages depend on its folder alone and are made in several processes; all 
 all runs. Nothing but records and the files beside them is read.
 """
 
+import functools
 import os
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -249,14 +250,11 @@ def _aggregate(
             )
     entity_pages.make(making.put, boards, list(entries.values()), pages)
     for page, (title, _) in prose.PAGES.items():
-        source = keeping.digest(page, [(one.id, one.title) for one in boards])
-        making.put(
-            f"{page}.html",
-            source,
-            lambda page=page, title=title: shell.page(
-                "prose.html.j2", page, "", title=title, content=prose.render(page)
-            ),
-        )
+        making.put(f"{page}.html", page, functools.partial(_document, page, title))
+
+
+def _document(page: str, title: str) -> bytes:
+    return shell.page("prose.html.j2", page, "", title=title, content=prose.render(page))
 
 
 def _tabs(boards: Sequence[Board], root: str, page: str, folder: str) -> list[dict[str, str]]:
