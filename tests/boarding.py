@@ -6,8 +6,8 @@ from typing import Any
 
 import factory
 
-from posttrainbench import scores
 from posttrainbench import record as records
+from posttrainbench import scores
 from posttrainbench.agent.result import SessionResult, Turn
 from posttrainbench.catalog import Model, RandomModel
 from posttrainbench.checkpoint import Frozen
@@ -140,7 +140,9 @@ def sealed(
         "base": measurement(base, folder / "evaluation" / "base"),
         "few_shot": None,
         "final": None if final is None else measurement(final, folder / "evaluation" / "final"),
-        "scores": scores.score(metric="exact", base=base, final=final, human=None if human is None else outcomes(human)),
+        "scores": scores.score(
+            metric="exact", base=base, final=final, human=None if human is None else outcomes(human)
+        ),
         "incidents": [],
         "artefacts": {
             path.relative_to(folder).as_posix(): digest_file(path)

@@ -52,7 +52,7 @@ def of_board(board: Board, courses: Sequence[Course], root: str) -> list[dict[st
             "drawing": charts.scatter("Cost", dots(rows, root, costs), "one run on each cell", "$", shown=shown)
             if paid
             else "",
-            "caption": "What the agents’ model calls cost by the gateway’s count. Dashed: the Pareto front, beyond "
+            "caption": "What the agents’ model calls cost by the gateway’s count. Dashed: Pareto front, beyond "
             "which no agent is both better and cheaper. Agents whose price is not known are left out.",
             "empty": "No agent here paid for a model.",
         },
@@ -65,7 +65,7 @@ def of_board(board: Board, courses: Sequence[Course], root: str) -> list[dict[st
         {
             "title": "Score over time within runs",
             "drawing": charts.courses("Dev scores over time", courses[:MAX_COURSES]),
-            "caption": "What evaluate.py told the agents on the dev questions, as their own output has it. A line a run.",
+            "caption": "What evaluate.py told the agents on the dev questions, by their own output. A line a run.",
             "empty": "No agent here measured itself with evaluate.py in a way that its output shows.",
         },
         {

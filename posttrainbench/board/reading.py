@@ -7,7 +7,7 @@ run is a page with less on it, never a failure of the site.
 import datetime
 import hashlib
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -24,6 +24,8 @@ MAX_BYTES = 96 * 2**20
 """Of a file that is read for a page."""
 MAX_STARTED_BYTES = 65536
 MAX_SCORES = 200
+MAX_SCANNED = 100_000
+"""Characters at a text's end in which scores are looked for."""
 DEV_SCORE = re.compile(r"\bscore (?P<score>[01]\.\d{1,6}) \(\S{1,40} [\w.-]{1,40}, dev questions\)")
 """How evaluate.py tells the agent its score; an agent may print the same words."""
 
@@ -110,7 +112,8 @@ class Traces:
         for step in self.steps:
             if step.t is not None and step.source == "agent":
                 shown = [content(step.message), *(content(one.content) for one in results(step))]
-                found += [(step.t, float(match["score"])) for text in shown for match in DEV_SCORE.finditer(text)]
+                ends = [text[-MAX_SCANNED:] for text in shown if "dev questions" in text]
+                found += [(step.t, float(match["score"])) for text in ends for match in DEV_SCORE.finditer(text)]
         return [(t, score) for t, score in found if score <= 1.0][:MAX_SCORES]
 
 
@@ -204,10 +207,3 @@ def _since(start: datetime.datetime | None, timestamp: str | None) -> float | No
     except ValueError:
         return None
     return (moment - start).total_seconds() if moment.tzinfo else None
-
-
-def texts(steps: Iterable[Step]) -> Iterable[str]:
-    """All words of some steps."""
-    for step in steps:
-        yield content(step.message)
-        yield from (content(one.content) for one in results(step))

@@ -111,7 +111,9 @@ def _arguments(value: Any) -> str:
             return str(next(iter(value.values())))
         return "\n".join(f"{key}: {one}" for key, one in value.items())
     try:
-        return json.dumps(value, ensure_ascii=False, indent=1) if value not in (None, {}) else ""
+        short = json.dumps(value, ensure_ascii=False) if value not in (None, {}) else ""
+        # Indenting is slow, and of no help in what is long.
+        return json.dumps(value, ensure_ascii=False, indent=1) if 60 < len(short) < OPEN else short
     except (RecursionError, ValueError, TypeError):
         return "(not shown: nested too deeply)"
 
