@@ -204,8 +204,8 @@ class Model(Named, frozen=True, kw_only=True):
     source: PackagedWeights | HubModel | FolderModel | RandomModel
     licence: str = ""
     notes: str = ""
-    instruct: HubModel | None = None
-    """The model maker's own instruct model, which stands for the human baseline."""
+    instruct: HubModel | FolderModel | RandomModel | None = None
+    """The model maker's own instruct model, which stands for the human baseline; measured by `ptb baseline`."""
 
 
 @dataclass(frozen=True)

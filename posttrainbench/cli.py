@@ -22,6 +22,7 @@ VERBS = {
     "list": "list agents, tasks, models, protocols or runs",
     "agents": "list or show agents, install their programs, ask whether newer ones are out",
     "show": "show one run: outcome, scores, where it is",
+    "baseline": "measure the base model and its instruct sibling on a task, for runs to be compared with",
     "evaluate": "score a stored run again, or any checkpoint folder",
     "verify": "check a sealed record and every file that it names",
     "doctor": "say what this machine can do and what is missing",

@@ -12,7 +12,7 @@ import functools
 import os
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -78,10 +78,10 @@ def create(plan: Plan, runs: Path) -> RunFolder:
     return folder
 
 
-def carry_out(run: Run) -> Record:
-    """Do every stage that is not done yet; returns the sealed record."""
+def carry_out(run: Run, stages: "Sequence[Stage] | None" = None) -> Record:
+    """Do every stage that is not done yet; returns the sealed record. `stages`: others than those of an agent's run."""
     with exclusively(run.folder.lock):
-        for stage in STAGES:
+        for stage in stages or STAGES:
             if not run.journal.is_done(stage.name):
                 with run.journal.stage(stage.name), run.reporter.stage(stage.name, stage.title(run)):
                     stage.act(run)
@@ -91,14 +91,14 @@ def carry_out(run: Run) -> Record:
 def prepare(run: Run) -> None:
     """Fetch model and data, lay out exactly the files that the agent may see, and remember their digests."""
     plan, folder = run.plan, run.folder
-    _check_room(plan, folder)
+    check_room(plan, folder)
     base = model.obtain(plan.model, run.cache, run.reporter.status)
     run.reporter.status("reading the task's data")
-    splits = _splits(run)
+    splits = read_splits(run)
     for path in (folder.bench, folder.workspace, folder.home, folder.tmp, folder.session):
         if path.exists():
             shutil.rmtree(path)
-    _lay(run, splits, "dev", folder.bench, base.folder)
+    lay_bench(run, splits, plan.protocol.visible_split, folder.bench, base.folder)
     protected = workspace.prepare(plan, folder, base.folder)
     installed, installed_digest = _install(run)
     prepared = Prepared(
@@ -117,7 +117,7 @@ def prepare(run: Run) -> None:
 
 def hold_session(run: Run) -> None:
     """Start the agent in a detached sandbox, or find the one that was started, and watch it until it ends."""
-    folder, journal, prepared = run.folder, run.journal, _prepared(run)
+    folder, journal, prepared = run.folder, run.journal, read_prepared(run)
     gateway = access.spec(run.plan, folder, run.cache, os.environ)
     program = Path(prepared.installed) if prepared.installed else None
     spec = session.spec(run.plan, folder, Path(prepared.model_folder), run.sandbox.python(), gateway, program)
@@ -211,7 +211,7 @@ def freeze(run: Run) -> None:
     frozen = checkpoint.freeze(
         run.folder.workspace / "final_model",
         run.folder.checkpoint,
-        Path(_prepared(run).model_folder),
+        Path(read_prepared(run).model_folder),
         max_bytes=int(run.plan.protocol.max_checkpoint_gb * 1e9),
     )
     write_json(run.folder.freeze, frozen)
@@ -220,7 +220,7 @@ def freeze(run: Run) -> None:
 def audit(run: Run) -> None:
     """Look for signs that the agent broke the rules; what cannot be checked yet is said to be unchecked."""
     roots = {"workspace": run.folder.workspace, "bench": run.folder.bench}
-    write_json(run.folder.audit, integrity.audit(_prepared(run).protected, roots))
+    write_json(run.folder.audit, integrity.audit(read_prepared(run).protected, roots))
 
 
 def evaluate(run: Run) -> None:
@@ -232,33 +232,25 @@ def evaluate(run: Run) -> None:
 def score_checkpoint(run: Run, out: Path) -> None:
     """Measure the base model (cached) and the frozen checkpoint on the test split; writes a folder for each below
     `out`. Raises DigestError where the checkpoint is not as it was frozen."""
-    prepared, frozen = _prepared(run), _frozen(run)
+    prepared, frozen = read_prepared(run), _frozen(run)
     if not isinstance(frozen, Frozen) or manifest(run.folder.checkpoint) != frozen.files:
         raise DigestError(
             f"{run.folder.checkpoint} is not what {run.folder.freeze.name} says was frozen. Somebody changed it, so it "
             "can no longer be scored; run it again."
         )
     base = Path(prepared.model_folder)
-    _lay(run, _splits(run), "test", run.folder.sealed, base)
+    lay_bench(run, read_splits(run), "test", run.folder.sealed, base)
     try:
-        shots = [
-            0,
-            *([run.plan.task.few_shot] if run.plan.protocol.few_shot_baseline and run.plan.task.few_shot else []),
-        ]
-        for number in shots:
-            where = out / ("few_shot" if number else "base")
-            with following(run.reporter.status, functools.partial(last_line, where, f"base, {number}-shot")):
-                baseline.base_measurement(
-                    run.sandbox,
-                    bench=run.folder.sealed,
-                    model=base,
-                    model_digest=prepared.model_digest,
-                    out=where,
-                    cache=run.cache,
-                    few_shot=number,
-                    backend=run.plan.backend,
-                    gpus=run.plan.protocol.gpus,
-                )
+        measure_base(run, out)
+        baseline.lay_human(
+            run.sandbox,
+            run.plan.model.instruct,
+            bench=run.folder.sealed,
+            out=out / "human",
+            cache=run.cache,
+            backend=run.plan.backend,
+            gpus=run.plan.protocol.gpus,
+        )
         with following(run.reporter.status, lambda: last_line(out / "final", "checkpoint")):
             measure.measure(
                 run.sandbox,
@@ -271,6 +263,27 @@ def score_checkpoint(run: Run, out: Path) -> None:
     finally:
         # The test questions stay in the cache that no sandbox sees; a copy a run would only be one more place to leak.
         shutil.rmtree(run.folder.sealed, ignore_errors=True)
+
+
+def measure_base(run: Run, out: Path) -> None:
+    """Score the base model, and with worked examples in its prompt, on the bench that is laid out; a folder for each
+    below `out`."""
+    prepared, plan = read_prepared(run), run.plan
+    few_shot = plan.task.few_shot if plan.protocol.few_shot_baseline else 0
+    for number in (0, few_shot) if few_shot else (0,):
+        where = out / ("few_shot" if number else "base")
+        with following(run.reporter.status, functools.partial(last_line, where, f"base, {number}-shot")):
+            baseline.base_measurement(
+                run.sandbox,
+                bench=run.folder.sealed,
+                model=Path(prepared.model_folder),
+                model_digest=prepared.model_digest,
+                out=where,
+                cache=run.cache,
+                few_shot=number,
+                backend=plan.backend,
+                gpus=plan.protocol.gpus,
+            )
 
 
 def seal(run: Run) -> None:
@@ -286,18 +299,21 @@ def _compose(run: Run) -> Record:
     frozen = _frozen(run)
     verdict = _audit(run)
     final: Measurement | CheckpointUnusable | None = None
-    base = few_shot = computed = None
+    base = few_shot = human = computed = None
     if (folder.evaluation / "final" / "result.json").exists():
         final = read_json(folder.evaluation / "final" / "result.json", measure.Measured)
         base = measure.read(folder.evaluation / "base")
         if (folder.evaluation / "few_shot").is_dir():
             few_shot = measure.read(folder.evaluation / "few_shot")
+        if (folder.evaluation / "human").is_dir():
+            human = measure.read(folder.evaluation / "human")
     if isinstance(final, Measurement):
         computed = scores.score(
             metric=run.plan.task.metric,
             base=measure.outcomes(folder.evaluation / "base"),
             few_shot=measure.outcomes(folder.evaluation / "few_shot") if few_shot else None,
             final=measure.outcomes(folder.evaluation / "final"),
+            human=measure.outcomes(folder.evaluation / "human") if human else None,
             seed=run.plan.seed,
         )
     # A ptb from before transcripts may have held the session.
@@ -311,7 +327,7 @@ def _compose(run: Run) -> Record:
     return Record(
         run=run.plan.run,
         plan=run.plan,
-        prepared=_prepared(run),
+        prepared=read_prepared(run),
         preflight=_preflight(run),
         outcome=outcome,
         reason=reason,
@@ -321,6 +337,7 @@ def _compose(run: Run) -> Record:
         base=base,
         few_shot=few_shot,
         final=final,
+        human=human,
         scores=computed,
         usage=usage,
         transcript=summary,
@@ -359,7 +376,7 @@ def _install(run: Run) -> tuple[str, str]:
     return "", ""
 
 
-def _check_room(plan: Plan, folder: RunFolder) -> None:
+def check_room(plan: Plan, folder: RunFolder) -> None:
     free = shutil.disk_usage(folder.path).free / 1e9
     if free < plan.protocol.min_free_gb:
         raise StorageError(
@@ -373,13 +390,15 @@ def _check_room(plan: Plan, folder: RunFolder) -> None:
         )
 
 
-def _splits(run: Run) -> dict[str, list[data.Row]]:
+def read_splits(run: Run) -> dict[str, list[data.Row]]:
     plan = run.plan
     data_dir = Path(plan.data_dir) if plan.data_dir else None
     return data.fetch(plan.task, Path(plan.task_folder), data_dir, run.cache, run.reporter.status)
 
 
-def _lay(run: Run, splits: dict[str, list[data.Row]], split: Literal["dev", "test"], folder: Path, base: Path) -> None:
+def lay_bench(
+    run: Run, splits: dict[str, list[data.Row]], split: Literal["dev", "test"], folder: Path, base: Path
+) -> None:
     plan = run.plan
     template = families.chat_template(base) if plan.protocol.chat_template == "family" else None
     if plan.protocol.chat_template == "family" and template is None:
@@ -396,10 +415,11 @@ def _lay(run: Run, splits: dict[str, list[data.Row]], split: Literal["dev", "tes
         limit=plan.limit if split == "test" else plan.protocol.dev_limit,
         chat_template=template,
         library=data.library(plan.task, run.cache, run.reporter.status),
+        with_train=folder == run.folder.bench,
     )
 
 
-def _prepared(run: Run) -> Prepared:
+def read_prepared(run: Run) -> Prepared:
     return read_json(run.folder.prepared, Prepared)
 
 

@@ -38,6 +38,9 @@ class Protocol(Value, frozen=True, kw_only=True):
     chat_template: Literal["none", "family"] = "family"
     """`family`: the template declared for the model's architecture; `none`: prompts as plain text. Never the
     checkpoint's own."""
+    visible_split: Literal["dev", "test"] = "dev"
+    """Which questions the agent can measure itself on. test: the scored ones themselves, with their answers, as the
+    original benchmark has it."""
     limit: int | None = None
     """Score a fixed random subset of this many test questions (None: all)."""
     dev_limit: int | None = None
@@ -65,3 +68,7 @@ class Protocol(Value, frozen=True, kw_only=True):
     """Base models of a full board; none: those that most of its agents ran."""
     scored: bool = True
     """Whether boards may rank runs under this protocol; `smoke` is for trying things out."""
+
+    def __post_init__(self) -> None:
+        if self.weights and (min(self.weights.values()) <= 0 or abs(sum(self.weights.values()) - 1) > 1e-3):
+            raise ValueError(f"weights must be above 0 and come to 1, these come to {sum(self.weights.values()):g}")

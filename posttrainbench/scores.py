@@ -79,7 +79,10 @@ def _uplift(base: Estimate | None, final: Estimate | None, human: Estimate | Non
     if base is None or final is None:
         return None, "No uplift: no checkpoint was scored."
     if human is None:
-        return None, "No uplift: the instruct model, which stands for the human baseline, was not measured."
+        return (
+            None,
+            "No uplift: the instruct model, which stands for the human baseline, was not measured (`ptb baseline`).",
+        )
     if human.value <= base.value:
         return None, "No uplift: the instruct model does not score above the base model here, so it gives no scale."
     return (final.value - base.value) / (human.value - base.value), "Share of the way from base to instruct model."

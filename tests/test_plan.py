@@ -6,9 +6,11 @@ from pathlib import Path
 import factory
 import pytest
 
-from posttrainbench.catalog import Agent, Api, Decoding, Entry, Variant
-from posttrainbench.errors import UsageError
+from posttrainbench.catalog import Agent, Api, Decoding, Entry, Variant, open_catalog
+from posttrainbench.errors import ConfigError, UsageError
 from posttrainbench.plan import bounded, merge, name_run, versions
+from posttrainbench.protocol import Protocol
+from posttrainbench.strict import read_toml
 
 WHEN = datetime.datetime(2026, 11, 24, 1, 2, 3, tzinfo=datetime.UTC)
 
@@ -85,3 +87,19 @@ def test_a_variant_may_name_another_model_or_another_interface(tmp_path: Path) -
     assert merge(one, "", []).api == api
     assert merge(one, "small", []).api == Api(dialect="anthropic", model="small")
     assert merge(one, "other", []).api == other
+
+
+@pytest.mark.parametrize("weights", [{"sums": 0.5}, {"sums": 1.5, "words": -0.5}])
+def test_weights_come_to_one(weights: dict[str, float], tmp_path: Path) -> None:
+    path = tmp_path / "odd.toml"
+    lines = ["[weights]", *(f"{task} = {share}" for task, share in weights.items())]
+    path.write_text("\n".join(['name = "odd"', "version = 1", 'title = "Odd"', "hours = 1", *lines]))
+    with pytest.raises(ConfigError, match="weights must be above 0 and come to 1"):
+        read_toml(path, Protocol)
+
+
+def test_bundled_protocols_weigh_known_tasks_and_models() -> None:
+    known = open_catalog({})
+    for protocol, _ in known.protocols().values():
+        assert set(protocol.weights) <= set(known.tasks())
+        assert set(protocol.models) <= set(known.models())

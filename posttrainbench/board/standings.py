@@ -131,8 +131,8 @@ def boards(entries: Iterable[Entry], load: Load = lambda entry: None) -> list[Bo
         groups.setdefault(one.rules, []).append(one)
     taken: set[str] = set()
     made = []
-    ranked = sorted(groups.items(), key=lambda item: (_odd(item[1][0]), -len(item[1]), item[0]))
-    for rules, group in ranked:
+    groups_in_order = sorted(groups.items(), key=lambda item: (_odd(item[1][0]), -len(item[1]), item[0]))
+    for rules, group in groups_in_order:
         name = f"{group[0].protocol.name}-{group[0].protocol.version}"
         known = name in taken or bool(group[0].changed)
         identity = f"{name}-{rules.removeprefix('sha256:')[:6]}" if known else name
@@ -174,7 +174,7 @@ def _board(identity: str, group: Sequence[Entry], load: Load) -> Board:
         weights=weights,
         models=sorted({model for _, model in wanted}),
         tasks=sorted({task for task, _ in wanted}),
-        standings=_ranked(rows),
+        standings=ranked(rows),
         base_score=lines[0],
         few_shot_score=lines[1],
         human_score=lines[2],
@@ -337,14 +337,15 @@ def _cell_standing(cell: _Cell, runs: Sequence[Entry], load: Load) -> CellStandi
     )
 
 
-def _ranked(rows: Sequence[Standing]) -> list[Standing]:
-    """With bands; the ranked first, then by score, and a score of 0 by attempts before one by failures."""
-    ranked = [row.score for row in rows if row.band and row.score]
+def ranked(rows: Sequence[Standing]) -> list[Standing]:
+    """In a board's order, each band in its right width: the ranked first, then by score; of equal scores the one with
+    more scored runs."""
+    others = [row.score for row in rows if row.band and row.score]
     made = []
     for row in rows:
         if row.band and row.score:
-            best = 1 + sum(other.low > row.score.high for other in ranked)
-            worst = len(ranked) - sum(other.high < row.score.low for other in ranked)
+            best = 1 + sum(other.low > row.score.high for other in others)
+            worst = len(others) - sum(other.high < row.score.low for other in others)
             made.append(_replace(row, (best, worst)))
         else:
             made.append(row)

@@ -33,7 +33,12 @@ def percent(estimate: Estimate | None, *, sign: bool = False) -> str:
 def table(record: Record) -> Table:
     """Scores, as a table."""
     plan, scores = record.plan, record.scores
-    made = Table(title=f"{plan.agent.label} on {plan.cell}", title_justify="left", show_header=False, box=None)
+    made = Table(
+        title=f"{'baselines' if plan.baseline else plan.agent.label} on {plan.cell}",
+        title_justify="left",
+        show_header=False,
+        box=None,
+    )
     made.add_row("outcome", record.outcome, record.reason if record.outcome != "scored" else "")
     if scores:
         questions = f"{scores.n} test questions, {scores.metric}"
@@ -42,6 +47,10 @@ def table(record: Record) -> Table:
             made.add_row(
                 "base, few-shot", percent(scores.few_shot), f"{plan.task.few_shot} worked examples in the prompt"
             )
+        if scores.human:
+            made.add_row("instruct", percent(scores.human), "the model maker's own, the human baseline")
+        if plan.baseline:
+            return made
         made.add_row("score", percent(scores.final), "what the agent left in final_model/")
         made.add_row("gain", percent(scores.gain, sign=True), "score − base, 95 % interval, paired by question")
         if scores.gain_over_few_shot:

@@ -6,7 +6,7 @@ as `infrastructure`. A run that is complete prints its record again.
 
 import argparse
 
-from posttrainbench import pipeline
+from posttrainbench import baselines, pipeline
 from posttrainbench.commands import options, outcome
 from posttrainbench.plan import Plan
 from posttrainbench.reporter import Reporter, Silent, Terminal
@@ -28,4 +28,5 @@ def main(args: argparse.Namespace) -> int:
     plan = read_json(folder.plan, Plan)
     reporter: Reporter = Silent() if args.json else Terminal()
     run = pipeline.Run(plan, folder, settings.cache, kinds.open_sandbox(plan.sandbox, plan.images), reporter)
-    return outcome.show(pipeline.carry_out(run), folder, as_json=args.json)
+    stages = baselines.STAGES if plan.baseline else pipeline.STAGES
+    return outcome.show(pipeline.carry_out(run, stages), folder, as_json=args.json)

@@ -1,4 +1,5 @@
-"""The base model's score: measured like any checkpoint's, once, and kept in the cache by digest.
+"""The base model's score, and its instruct sibling's: measured like any checkpoint's, once, and kept in the cache by
+digest.
 
 The key covers all that can change the score: the model's files, the bench (questions, scorer, decoding, evaluator,
 chat template), the backend, the versions of the packages, the number of worked examples, and the kind of machine.
@@ -13,13 +14,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from posttrainbench.catalog import FolderModel, HubModel, RandomModel
 from posttrainbench.errors import DigestError, InfrastructureError
 from posttrainbench.evaluation import CheckpointUnusable, Measurement
 from posttrainbench.evaluation import measure as measuring
 from posttrainbench.evaluation.cell import computes_in_bfloat16
 from posttrainbench.plan import versions
 from posttrainbench.sandbox import Sandbox
-from posttrainbench.strict import digest_folder, digest_value, disk
+from posttrainbench.strict import Value, digest_folder, digest_value, disk, read_json, write_json
+
+Source = HubModel | FolderModel | RandomModel
 
 
 def base_measurement(
@@ -53,6 +57,41 @@ def base_measurement(
                 shutil.rmtree(out)
             shutil.copytree(place, out)
     return measuring.read(out)
+
+
+def remember_human(source: Source, digest: str, cache: Path) -> None:
+    """Note which files an instruct model has, so that runs find its measurement without fetching it."""
+    write_json(_note(source, cache), Known(digest=digest))
+
+
+def lay_human(
+    sandbox: Sandbox, source: Source | None, *, bench: Path, out: Path, cache: Path, backend: str, gpus: int
+) -> bool:
+    """Lay the instruct model's measurement on this bench into `out`, where `ptb baseline` has taken it on this machine;
+    whether it has."""
+    if source is None or not _note(source, cache).is_file():
+        return False
+    digest = read_json(_note(source, cache), Known).digest
+    where = f"{sandbox.name} {sandbox.evaluator()}".strip()
+    place = cache / "baselines" / _key(bench, digest, 0, backend, gpus, where)
+    if not _is_whole(place):
+        return False
+    with disk("copy a cached measurement"):
+        if out.exists():
+            shutil.rmtree(out)
+        shutil.copytree(place, out)
+    return True
+
+
+class Known(Value, frozen=True, kw_only=True):
+    """`<cache>/instruct/<digest of the source>.json`."""
+
+    digest: str
+    """Of the manifest of the instruct model's folder."""
+
+
+def _note(source: Source, cache: Path) -> Path:
+    return cache / "instruct" / f"{digest_value(source).removeprefix('sha256:')[:32]}.json"
 
 
 def _measure_into(

@@ -45,9 +45,10 @@ def lay(
     limit: int | None,
     chat_template: str | None,
     library: Path | None,
+    with_train: bool = False,
 ) -> Bench:
     """Make the bench's folder anew. `rows` are those of every split; `library` is a folder with code for the scorer,
-    which becomes `lib/`."""
+    which becomes `lib/`; `with_train` lays out the training data beside a test split too."""
     bench = Bench(
         task=task.name,
         version=task.version,
@@ -72,7 +73,7 @@ def lay(
     write_bytes(folder / "cell.py", resources.files("posttrainbench.evaluation").joinpath("cell.py").read_bytes())
     write_lines(folder / "questions.jsonl", rows[split])
     write_lines(folder / "shots.jsonl", rows.get("shots", []))
-    if split == "dev" and "train" in rows:
+    if (split == "dev" or with_train) and "train" in rows:
         write_lines(folder / "train.jsonl", rows["train"])
     if chat_template is not None:
         write_bytes(folder / "chat_template.jinja", chat_template.encode())

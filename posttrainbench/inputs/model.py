@@ -65,10 +65,12 @@ def resolve(name: str, models: Mapping[str, Entry[Model]]) -> Model:
 def _anchored(entry: Entry[Model]) -> Model:
     """A folder that a TOML file names is meant from that file's place."""
     model = entry.value
-    if not isinstance(model.source, FolderModel):
-        return model
-    path = (entry.path.parent / Path(model.source.path).expanduser()).resolve()
-    return msgspec.structs.replace(model, source=FolderModel(path=str(path)))
+    for part in ("source", "instruct"):
+        source = getattr(model, part)
+        if isinstance(source, FolderModel):
+            path = (entry.path.parent / Path(source.path).expanduser()).resolve()
+            model = msgspec.structs.replace(model, **{part: FolderModel(path=str(path))})
+    return model
 
 
 def obtain(model: Model, cache: Path, progress: Say) -> Obtained:

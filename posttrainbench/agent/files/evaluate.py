@@ -1,4 +1,4 @@
-"""Scores a checkpoint on the development questions, through the code that gives the final score.
+"""Scores a checkpoint on the questions in $PTB_BENCH, through the code that gives the final score.
 
     python evaluate.py                        final_model/
     python evaluate.py --model-path DIR       another checkpoint, or the base model in $PTB_MODEL
@@ -6,7 +6,7 @@
     python evaluate.py --few-shot 3           with worked examples in the prompt; the final score has none
     python evaluate.py --json                 one line of JSON
 
-The final score is taken on other questions of the same kind.
+The final score is taken on other questions of the same kind, unless your prompt says that it is taken on these.
 """
 
 import argparse
