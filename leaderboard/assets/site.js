@@ -37,7 +37,8 @@ function board(form) {
   const apply = () => {
     const value = Object.fromEntries(fields.map((one) => [one.name, one.type === "checkbox" ? one.checked : one.value]));
     for (const cell of table.querySelectorAll("[data-task]")) {
-      cell.hidden = (value.task && cell.dataset.task !== value.task) || (value.model && cell.dataset.model !== value.model);
+      const chosen = value.model || ("grouped" in table.dataset ? "" : cell.dataset.model);
+      cell.hidden = (value.task && cell.dataset.task !== value.task) || cell.dataset.model !== chosen;
     }
     let shown = 0, all = 0;
     for (const row of rows) {

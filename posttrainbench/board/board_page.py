@@ -1,6 +1,7 @@
 """A board as the templates show it: rows by score, with rank bands and lines, and cells as a heat map."""
 
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from posttrainbench.board import charts, text
@@ -11,6 +12,7 @@ from posttrainbench.statistics import Estimate
 SHOWN = {"uplift": "uplift", "gain": "gain", "metric": "percent"}
 MEASURES = {"uplift": "Uplift", "gain": "Gain over base", "metric": "Score"}
 FLAGS = {"no_checkpoint": "∅", "invalid_checkpoint": "✗", "disqualified": "⊘", "infrastructure": "↻"}
+MOST_COLUMNS = 8
 LEAST_ROWS, MOST_ROWS, MOST_CELLS = 20, 120, 1200
 """A page of a board holds as many rows as fit its size, which a phone must be able to load."""
 POSITIVE = (0.005, 0.05, 0.12, 0.2, 0.3, 0.45, 0.6, 0.8)
@@ -24,6 +26,27 @@ def columns(board: Board) -> Columns:
     """Cells of the board, also those that few agents have."""
     found = {(cell.task, cell.model) for row in board.standings for cell in row.cells}
     return sorted(found)
+
+
+def heads(board: Board) -> list[Row]:
+    """Columns of the heat map. Where the cells are many, a column a task comes first, and each cell's own column is
+    hidden until a base model is chosen."""
+    cells = columns(board)
+    shown = [{"task": task, "model": model, "hidden": grouped(board)} for task, model in cells]
+    return [
+        *({"task": task, "model": "", "hidden": False} for task in (tasks(board) if grouped(board) else ())),
+        *shown,
+    ]
+
+
+def grouped(board: Board) -> bool:
+    """Whether there are too many cells for a column each."""
+    return len(columns(board)) > MOST_COLUMNS and len(tasks(board)) < len(columns(board))
+
+
+def tasks(board: Board) -> list[str]:
+    """Tasks of the board's columns."""
+    return sorted({task for task, _ in columns(board)})
 
 
 def rows_a_page(board: Board) -> int:
@@ -85,13 +108,14 @@ def rows(board: Board, standings: Sequence[Standing], root: str, link: Callable[
     for one in standings:
         by_cell = {(cell.task, cell.model): cell for cell in one.cells}
         page = f"{root}agents/{slug(one.agent)}.html"
-        about = f"version {one.version}" + (f", {one.llm}" if one.llm and one.llm != one.agent else "")
+        words = [f"version {one.version}" if one.version else "", one.llm if one.llm != one.agent else ""]
+        about = ", ".join([word for word in words if word] + ([] if one.sandboxed else ["not sandboxed"]))
         found.append(
             {
                 "line": False,
                 "name": one.agent,
                 "link": page,
-                "about": about + ("" if one.sandboxed else ", not sandboxed"),
+                "about": about,
                 "note": one.note,
                 "band": band(one),
                 "best": one.band[0] if one.band else "",
@@ -100,7 +124,11 @@ def rows(board: Board, standings: Sequence[Standing], root: str, link: Callable[
                 "bar": charts.minibar(one.score, low, high, lines) if one.score else "",
                 "shown": shown,
                 "cells": [
-                    cell_view(task, model, by_cell.get((task, model)), root, page, link) for task, model in cells
+                    *(task_view(task, one, page) for task in (tasks(board) if grouped(board) else ())),
+                    *(
+                        cell_view(task, model, by_cell.get((task, model)), root, page, link, grouped(board))
+                        for task, model in cells
+                    ),
                 ],
                 "runs": one.runs,
                 "least": min((cell.runs for cell in one.cells), default=0),
@@ -133,15 +161,7 @@ def with_lines(board: Board, found: Sequence[Row]) -> list[Row]:
                 "number": number(value),
                 "shown": charts.value_words(value, SHOWN[board.measure]),
                 "bar": charts.minibar(point, low, high, marks(board)),
-                "cells": [
-                    {
-                        "task": t,
-                        "model": m,
-                        "number": None if v is None else number(v),
-                        "shown": "–" if v is None else percent(v),
-                    }
-                    for (t, m), v in zip(cells, values, strict=True)
-                ],
+                "cells": [_line_cell(board, head, dict(zip(cells, values, strict=True))) for head in heads(board)],
             }
         )
     ranked = [row for row in found if row["band"]]
@@ -150,11 +170,17 @@ def with_lines(board: Board, found: Sequence[Row]) -> list[Row]:
 
 
 def cell_view(
-    task: str, model: str, cell: CellStanding | None, root: str, page: str, link: Callable[[str], str | None]
+    task: str,
+    model: str,
+    cell: CellStanding | None,
+    root: str,
+    page: str,
+    link: Callable[[str], str | None],
+    hidden: bool = False,
 ) -> Row:
     """A cell of the heat map. One run's cell leads to the run, others to the agent's page."""
     if cell is None:
-        return {"task": task, "model": model, "standing": None, "number": None}
+        return {"task": task, "model": model, "standing": None, "number": None, "hidden": hidden}
     alone = link(cell.names[0]) if len(cell.names) == 1 else None
     told = f"{model} × {task}: {counted(cell.runs, 'run')}"
     if cell.gain:
@@ -169,13 +195,56 @@ def cell_view(
         "number": None if cell.score is None else number(cell.score.value),
         "shown": "–" if cell.score is None else percent(cell.score.value),
         "range": "" if cell.score is None else f"{percent(cell.score.low)}–{percent(cell.score.high)}",
-        "shade": shade(cell.gain.value) if cell.gain else "",
-        "flags": " ".join(
-            f"{FLAGS[name]}{count if count > 1 else ''}" for name, count in cell.outcomes.items() if name in FLAGS
-        ),
+        "hidden": hidden,
+        "shade": "" if (gain := gained(cell)) is None else shade(gain),
+        "flags": flags(cell.outcomes),
         "told": told,
         "link": f"{root}{alone}" if alone else page,
     }
+
+
+def task_view(task: str, one: Standing, page: str) -> Row:
+    """An agent on a task: the mean over those base models on which it has a score."""
+    cells = [cell for cell in one.cells if cell.task == task]
+    if not cells:
+        return {"task": task, "model": "", "standing": None, "number": None, "hidden": False}
+    scores = [cell.score.value for cell in cells if cell.score]
+    gains = [gain for cell in cells if (gain := gained(cell)) is not None]
+    outcomes: Counter[str] = Counter()
+    for cell in cells:
+        outcomes.update(cell.outcomes)
+    mean = sum(scores) / len(scores) if scores else None
+    return {
+        "task": task,
+        "model": "",
+        "standing": one,
+        "number": None if mean is None else number(mean),
+        "shown": "–" if mean is None else percent(mean),
+        "shade": shade(sum(gains) / len(gains)) if gains else "",
+        "flags": flags(outcomes),
+        "told": f"{task}: mean over {counted(len(scores), 'base model')} of {len(cells)}",
+        "link": page,
+        "hidden": False,
+    }
+
+
+def gained(cell: CellStanding) -> float | None:
+    """How far a cell lies above its base model."""
+    if cell.gain:
+        return cell.gain.value
+    return None if cell.score is None or cell.base is None else cell.score.value - cell.base
+
+
+def flags(outcomes: Mapping[str, int]) -> str:
+    """Signs of the runs that have no score."""
+    return " ".join(f"{FLAGS[name]}{count if count > 1 else ''}" for name, count in outcomes.items() if name in FLAGS)
+
+
+def _line_cell(board: Board, head: Row, values: Mapping[tuple[str, str], float | None]) -> Row:
+    mine = [value for (task, model), value in values.items() if task == head["task"] and head["model"] in ("", model)]
+    known = [value for value in mine if value is not None]
+    mean = sum(known) / len(known) if known and len(known) == len(mine) else None
+    return {**head, "number": None if mean is None else number(mean), "shown": "–" if mean is None else percent(mean)}
 
 
 def shade(gain: float) -> str:

@@ -52,9 +52,6 @@ class Built(Value, frozen=True, kw_only=True):
     problems: list[str]
 
 
-Published = Sequence[tuple[Sequence[Entry], Sequence[Board]]]
-
-
 def build(
     sources: Sequence[Path],
     out: Path,
@@ -303,7 +300,8 @@ def _board(
             caption=board_page.caption(board),
             measure=board_page.MEASURES[board.measure],
             shown=board_page.SHOWN[board.measure],
-            columns=[{"task": task, "model": model} for task, model in board_page.columns(board)],
+            columns=board_page.heads(board),
+            grouped=board_page.grouped(board),
             several_models=len(board.models) != 1,
             rows=board_page.with_lines(board, found),
             verdicts=sorted({one for row in board.standings for one in row.verdicts}),
@@ -333,6 +331,8 @@ def _plots(
     def draw(root: str) -> bytes:
         placed = [(name, link if root else link.removeprefix("../"), points) for name, link, points in courses]
         rows = board_page.rows(board, board.standings[: board_page.rows_a_page(board)], root, lambda run: None)
+        for row in rows:
+            row["cells"] = [cell for cell in row["cells"] if cell["model"]]
         return shell.page(
             "plots.html.j2",
             "plots",

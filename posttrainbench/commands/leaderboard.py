@@ -38,14 +38,13 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     """Build, and serve if asked."""
-    from posttrainbench.board import site
+    from posttrainbench.board import published, site
 
     folders = args.folders or [options.load(args).runs]
-    if args.published:
-        raise UsageError("--published: not there yet.")
     built = site.build(
         [Path(one) for one in folders],
         args.out,
+        [published.board(path) for path in args.published],
         say=lambda words: print(words, file=sys.stderr),
         processes=args.processes,
     )
