@@ -80,7 +80,7 @@ def intervals(heading: str, dots: Sequence[Dot], marks: Sequence[Mark] = (), *, 
         y, one = 30 + number * ROW + ROW / 2, dot.estimate
         told = f"{dot.name}: {range_words(one, shown)}"
         row = [
-            svg.label(LEFT - 12, y + 4, text.clean(dot.name, 28), "name", "end"),
+            svg.label(LEFT - 12, y + 4, text.clean(dot.name, 23), "name", "end"),
             svg.line(x(one.low), y, x(one.high), y, "interval"),
             svg.element(
                 "circle",

@@ -27,12 +27,13 @@ def element(name: str, content: Markup | str = "", **attributes: object) -> Mark
 
 
 def figure(width: float, height: float, label: str, parts: Iterable[Markup], class_: str = "") -> Markup:
-    """A whole drawing, which screen readers tell by its label."""
+    """A whole drawing, which screen readers tell by its label, and go into if there are links in it."""
+    content = Markup("").join(parts)
     return element(
         "svg",
-        Markup("").join(parts),
+        content,
         viewBox=f"0 0 {width:g} {height:g}",
-        role="img",
+        role="group" if "<a " in content else "img",
         aria_label=label,
         class_=class_ or None,
     )
