@@ -21,7 +21,10 @@ COMMANDS = {
     "noise": f"{COPY}; printf '<script>alert(1)</script>\\033[31mred\\033[0m\\n'; exit 3",
 }
 AGENTS = ["sft:full", "base", "copy", "sft:lora", "nothing", "sft:fast", "rubbish", "tamper", "sft", "noise"]
-MODELS = {"tiny-random": None, "tiny-other": 'name = "tiny-other"\ntitle = "Another random one"\n[source]\nfrom = "random"\nseed = 1\n'}
+MODELS = {
+    "tiny-random": None,
+    "tiny-other": 'name = "tiny-other"\ntitle = "Another random one"\n[source]\nfrom = "random"\nseed = 1\n',
+}
 
 
 def words(agent: str, model: str, seed: int, models: Path) -> list[str]:
@@ -54,10 +57,16 @@ def main() -> None:
         if mark.exists() or time.monotonic() > last:
             continue
         answer = subprocess.run(
-            words(agent, model, seed, models), cwd=args.folder, env={**os.environ, "OMP_NUM_THREADS": "1"},
-            stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+            words(agent, model, seed, models),
+            cwd=args.folder,
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
         )
-        print(agent, model, seed, "exit", answer.returncode, answer.stderr[-300:] if answer.returncode else "", flush=True)
+        print(
+            agent, model, seed, "exit", answer.returncode, answer.stderr[-300:] if answer.returncode else "", flush=True
+        )
         if answer.returncode in (0, 6):
             mark.write_text("")
 

@@ -103,7 +103,8 @@ def rows(board: Board, standings: Sequence[Standing], root: str, link: Callable[
     """Rows of some standings, without lines. `link`: a run's page, from the site's root."""
     cells, shown = columns(board), SHOWN[board.measure]
     low, high = scale(board)
-    lines = marks(board)
+    lines, is_grouped = marks(board), grouped(board)
+    together = tasks(board) if is_grouped else []
     found = []
     for one in standings:
         by_cell = {(cell.task, cell.model): cell for cell in one.cells}
@@ -124,9 +125,9 @@ def rows(board: Board, standings: Sequence[Standing], root: str, link: Callable[
                 "bar": charts.minibar(one.score, low, high, lines) if one.score else "",
                 "shown": shown,
                 "cells": [
-                    *(task_view(task, one, page) for task in (tasks(board) if grouped(board) else ())),
+                    *(task_view(task, one, page) for task in together),
                     *(
-                        cell_view(task, model, by_cell.get((task, model)), root, page, link, grouped(board))
+                        cell_view(task, model, by_cell.get((task, model)), root, page, link, is_grouped)
                         for task, model in cells
                     ),
                 ],

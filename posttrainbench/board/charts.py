@@ -53,7 +53,7 @@ def minibar(one: Estimate, low: float, high: float, marks: Sequence[Mark]) -> Ma
     parts += [svg.line(x(value), 2, x(value), 16, _mark_class(name)) for name, value in marks]
     parts.append(svg.line(x(one.low), 9, x(one.high), 9, "interval"))
     parts.append(svg.element("circle", cx=x(one.value), cy=9, r=3.5, class_="dot"))
-    return svg.element("svg", Markup("").join(parts), viewBox="0 0 120 18", class_="minibar", aria_hidden="true")
+    return svg.element("svg", svg.joined(parts), viewBox="0 0 120 18", class_="minibar", aria_hidden="true")
 
 
 def intervals(heading: str, dots: Sequence[Dot], marks: Sequence[Mark] = (), *, shown: str = "percent") -> Markup:
@@ -166,7 +166,7 @@ def courses(heading: str, lines: Sequence[tuple[str, str, Sequence[tuple[float, 
         at = [place(t, score) for t, score in points]
         row = [svg.polyline(at, "course", told)]
         row += [svg.element("circle", svg.title(told), cx=px, cy=py, r=3, class_="dot") for px, py in at[:50]]
-        parts.append(svg.element("a", Markup("").join(row), href=link, aria_label=told))
+        parts.append(svg.element("a", svg.joined(row), href=link, aria_label=told))
     return svg.figure(WIDTH, height, f"{heading}, {len(known)} runs", parts, "chart")
 
 
@@ -206,7 +206,7 @@ def _front(dots: Sequence[Dot]) -> list[Dot]:
 
 
 def _linked(dot: Dot, row: Sequence[Markup]) -> Markup:
-    content = Markup("").join(row)
+    content = svg.joined(row)
     class_ = "unranked" if dot.dim else None
     if not dot.link:
         return svg.element("g", content, class_=class_)

@@ -22,6 +22,8 @@ class Kept(Value, frozen=True, kw_only=True):
     entry: Entry | None
     """None: the record could not be used."""
     problem: str = ""
+    board: str = ""
+    """The board that its rules belong to."""
     dev: list[tuple[float, float]] = []
     """Share of the session's time, and the score on the dev questions that the agent was told then."""
     files: list[str] = []

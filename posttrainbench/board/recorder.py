@@ -56,10 +56,11 @@ class _Sheet:
         self.parts.append(svg.polyline(line, "spark"))
 
 
-def draw(traces: Traces, seconds: float, allowed: float, page: Callable[[int], str]) -> Markup:
-    """The recorder of a session of so many seconds, of `allowed` ones; `page`: link to a step, by its number from 0.
-    Empty where nothing is known."""
-    found = activity.spans(traces, seconds)
+def draw(
+    traces: Traces, found: Sequence[activity.Span], seconds: float, allowed: float, page: Callable[[int], str]
+) -> Markup:
+    """The recorder of a session of so many seconds, of `allowed` ones; spent as `found` says; `page`: link to a step,
+    by its number from 0. Empty where nothing is known."""
     if not found:
         return Markup("")
     sheet = _Sheet(seconds, [])

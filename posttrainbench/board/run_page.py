@@ -97,7 +97,7 @@ def _main(
             "calls": f"{record.transcript.tool_calls:,} tool calls" if record.transcript else "",
         },
         notes=traces.notes,
-        recorder=recorder.draw(traces, seconds, plan.hours * 3600, step_link),
+        recorder=recorder.draw(traces, spans, seconds, plan.hours * 3600, step_link),
         spent=[
             {
                 "kind": kind,

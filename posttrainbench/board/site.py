@@ -33,10 +33,14 @@ from posttrainbench.board.reading import signature
 from posttrainbench.board.slug import slug
 from posttrainbench.board.standings import Board
 from posttrainbench.errors import PtbError, UsageError
-from posttrainbench.strict import Value, to_json
+from posttrainbench.record import Record
+from posttrainbench.strict import Value, read_json
 
 MANY = 48
 """From so many new runs on, several processes make their pages."""
+MOST_LOADED = 2000
+"""Runs up to which intervals come from each question's outcome; of more, from the intervals on the records, which takes
+the questions of two runs for independent and is never narrower for it."""
 MAX_RECORD_BYTES = 32 * 2**20
 
 
@@ -140,13 +144,16 @@ def _make(job: tuple[str, Path, str, Path]) -> tuple[str, Kept]:
         entry = standings.entry(sealed)
         name = slug(sealed.run)
         pages, dev = run_page.draw(sealed, entry, folder, name)
-        pages[f"runs/{name}.json"] = to_json(sealed)
+        pages[f"runs/{name}.json"] = path.read_bytes()
     except (PtbError, OSError, ValueError, RecursionError) as error:
         words = str(error).replace(str(folder), folder.name)
         return key, Kept(signature=mark, name="", digest="", entry=None, problem=f"{folder.name}: {words}"[:500])
     for path_, content in pages.items():
         keeping.put(out, path_, content)
-    return key, Kept(signature=mark, name=name, digest=sealed.digest, entry=entry, dev=dev, files=list(pages))
+    board = run_page.board_name(entry)
+    return key, Kept(
+        signature=mark, name=name, digest=sealed.digest, entry=entry, board=board, dev=dev, files=list(pages)
+    )
 
 
 def _unique(kept: dict[str, Kept]) -> tuple[dict[str, Kept], list[str]]:
@@ -166,12 +173,16 @@ def _loader(folders: dict[str, Path], kept: dict[str, Kept]) -> Load:
     """Outcomes of a run's questions. Kept for the time of one build."""
     where = {one.entry.run: folders[key] for key, one in kept.items() if one.entry}
     loaded: dict[str, Outcomes | None] = {}
+    if len(where) > MOST_LOADED:
+        return lambda entry: None
 
     def load(entry: Entry) -> Outcomes | None:
         if entry.run not in loaded:
             folder = where.get(entry.run)
             try:
-                loaded[entry.run] = outcomes.load(record.read(folder / "record.json"), folder) if folder else None
+                # The record was checked when its pages were made, and this reads what it was made from.
+                sealed = read_json(folder / "record.json", Record) if folder else None
+                loaded[entry.run] = outcomes.load(sealed, folder) if sealed and folder else None
             except (PtbError, OSError, ValueError):
                 loaded[entry.run] = None
         return loaded[entry.run]
@@ -226,7 +237,7 @@ def _aggregate(
         courses = [
             (one.entry.agent, f"../{pages[one.entry.run]}", one.dev)
             for one in kept.values()
-            if one.entry and one.dev and run_page.board_name(one.entry) == board.id
+            if one.entry and one.dev and one.board == board.id
         ]
         source = keeping.digest(board, [(one.id, board_page.title(one)) for one in boards], list(problems), courses)
         _board(making, board, boards, number == 0, source, problems, pages.get)
@@ -363,8 +374,14 @@ def _compare(
     for one in mine:
         by_cell.setdefault((one.agent, one.version, one.command, one.task, one.model), []).append(one)
 
-    def draw(root: str) -> bytes:
+    @functools.cache
+    def compared() -> tuple[str, list[str], list[entity_pages.View]]:
         pairs = pairing.pairs(board, by_cell, load)
+        views = [entity_pages.pair_view(one) for one in pairs]
+        return entity_pages.compare_lead(board, pairs), entity_pages.compare_names(pairs), views
+
+    def draw(root: str) -> bytes:
+        lead, names, views = compared()
         return shell.page(
             "compare.html.j2",
             "compare",
@@ -372,9 +389,9 @@ def _compare(
             board=board,
             tabs=_tabs(boards, root, "compare.html", "compare"),
             heading=f"{board.title or board.protocol}",
-            lead=entity_pages.compare_lead(board, pairs),
-            names=entity_pages.compare_names(pairs),
-            pairs=[entity_pages.pair_view(one) for one in pairs],
+            lead=lead,
+            names=names,
+            pairs=views,
         )
 
     if is_first:

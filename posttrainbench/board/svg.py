@@ -9,7 +9,7 @@ text in the page: they follow its colours, are read out by screen readers, link 
 import math
 from collections.abc import Iterable, Sequence
 
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from posttrainbench.board.text import clean
 
@@ -18,17 +18,18 @@ MAX_POINTS = 400
 
 def element(name: str, content: Markup | str = "", **attributes: object) -> Markup:
     """An element. A trailing underscore of an attribute's name is left out, others become dashes; None: left out."""
-    words = Markup("").join(
-        Markup(' {}="{}"').format(key.rstrip("_").replace("_", "-"), _word(value))
+    words = "".join(
+        f' {key.rstrip("_").replace("_", "-")}="{_word(value)}"'
         for key, value in attributes.items()
         if value is not None
     )
-    return Markup("<{0}{1}>{2}</{0}>").format(name, words, content if isinstance(content, Markup) else clean(content))
+    inner = content if isinstance(content, Markup) else escape(clean(content))
+    return Markup(f"<{name}{words}>{inner}</{name}>")  # noqa: S704 - names are ours, and all else was escaped
 
 
 def figure(width: float, height: float, label: str, parts: Iterable[Markup], class_: str = "") -> Markup:
     """A whole drawing, which screen readers tell by its label, and go into if there are links in it."""
-    content = Markup("").join(parts)
+    content = joined(parts)
     return element(
         "svg",
         content,
@@ -83,5 +84,12 @@ def thinned(points: Sequence[tuple[float, float]], most: int = MAX_POINTS) -> li
     return [max(points[n : n + step], key=lambda point: point[1]) for n in range(0, len(points), step)]
 
 
+def joined(parts: Iterable[Markup]) -> Markup:
+    """Elements one after another."""
+    return Markup("".join(parts))  # noqa: S704 - each of them is Markup
+
+
 def _word(value: object) -> str:
-    return f"{value:.1f}".removesuffix(".0") if isinstance(value, float) else clean(str(value))
+    if isinstance(value, float):
+        return f"{value:.1f}".removesuffix(".0")
+    return str(value) if isinstance(value, int) else escape(clean(str(value)))

@@ -165,11 +165,11 @@ def test_a_filter_is_in_the_address_and_comes_back(served: str, opened: Open) ->
 def test_two_agents_are_chosen_and_compared(served: str, opened: Open) -> None:
     page = opened(served + "compare.html")
     assert page.locator("section[data-a]:visible h2").all_inner_texts() == ["good 1 − fair 1"]
-    page.get_by_label("against").select_option("poor 1")
+    page.locator("select[name=b]").select_option("poor 1")
     assert page.locator("section[data-a]:visible h2").all_inner_texts() == ["good 1 − poor 1"]
-    page.get_by_label("This agent").select_option("poor 1")
+    page.locator("select[name=a]").select_option("poor 1")
     assert page.locator("section[data-a]:visible").count() == 0
-    assert "two different" in page.locator("form output").inner_text()
+    assert "two different" in page.locator("form[data-compare] output").inner_text()
 
 
 def test_steps_are_linked_searched_and_unfolded(served: str, opened: Open) -> None:
