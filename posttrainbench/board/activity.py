@@ -48,10 +48,9 @@ def spans(traces: Traces, seconds: float) -> list[Span]:
 
     def mark(kind: Kind, begin: float, end: float) -> None:
         if math.isfinite(begin) and math.isfinite(end) and end > begin:
-            for number in range(
-                max(0, round(begin / width)), min(SLOTS, max(round(begin / width) + 1, round(end / width)))
-            ):
-                slots[number] = kind
+            first = max(0, min(SLOTS, round(begin / width)))
+            last = max(first, min(SLOTS, max(round(begin / width) + 1, round(end / width))))
+            slots[first:last] = [kind] * (last - first)
 
     for begin, end in _busy(traces, seconds):
         mark("computing", begin, end)

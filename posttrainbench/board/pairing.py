@@ -11,7 +11,7 @@ from posttrainbench.board.standings import Board, Standing
 from posttrainbench.statistics import Estimate
 from posttrainbench.statistics.crossed import Part, weighted
 
-MAX_AGENTS = 12
+MAX_AGENTS = 10
 """Of a board's first rows, each pair of which is compared."""
 PADS = (1.0, -1.0)
 """One question won and one lost, added in thought (Bonett and Price, 2012): equal answers are no certainty."""

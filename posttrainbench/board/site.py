@@ -394,9 +394,9 @@ def _compare(
             pairs=views,
         )
 
-    if is_first:
-        making.put("compare.html", source, lambda: draw(""))
-    making.put(f"compare/{board.id}.html", source, lambda: draw("../"))
+    making.put(
+        "compare.html" if is_first else f"compare/{board.id}.html", source, lambda: draw("" if is_first else "../")
+    )
 
 
 def _downloads(making: _Making, board: Board, mine: Sequence[Entry], source: str) -> None:

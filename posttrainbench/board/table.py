@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from importlib.util import find_spec
 from typing import Any
 
+import msgspec
+
 from posttrainbench.board.entry import Entry
 from posttrainbench.board.standings import Board
 from posttrainbench.statistics import Estimate
-from posttrainbench.strict import to_json
 
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
@@ -76,7 +77,7 @@ def to_parquet(rows: Sequence[dict[str, Any]]) -> bytes | None:
 
 def board_json(board: Board) -> bytes:
     """The board, as it was computed."""
-    return to_json(board)
+    return msgspec.json.format(msgspec.json.encode(board), indent=1) + b"\n"
 
 
 def _plain(value: Any) -> Any:
