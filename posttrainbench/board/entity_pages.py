@@ -294,7 +294,7 @@ def compare_lead(board: Board, pairs: Sequence[pairing.Pair]) -> str:
         f"{which}, on each cell that both have: the difference of their mean scores with its 95 % interval. A "
         "run that left nothing to score counts the base model’s score. An interval that includes 0 is no evidence of a "
         "difference. "
-        "`ptb compare` compares any two sets of records and says what could have been seen."
+        "ptb compare does so for any two sets of records, and says what could have been seen."
     )
 
 
