@@ -75,9 +75,9 @@ def cpu_seconds() -> float:
 def example(folder: Path) -> Path:
     """A made-up run, in the form of tests'."""
     sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
-    import boarding
+    import siting
 
-    return boarding.sealed(folder, "example", human=None)
+    return siting.sealed(folder, "example", human=None)
 
 
 def main() -> int:

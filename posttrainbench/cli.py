@@ -24,6 +24,8 @@ VERBS = {
     "show": "show one run: outcome, scores, where it is",
     "baseline": "measure the base model and its instruct sibling on a task, for runs to be compared with",
     "evaluate": "score a stored run again, or any checkpoint folder",
+    "score": "compute scores of sealed runs again from their questions' outcomes",
+    "compare": "say whether one set of runs is better than another, with an exit code for each verdict",
     "verify": "check a sealed record and every file that it names",
     "doctor": "say what this machine can do and what is missing",
     "check": "check that all agent, task, model and protocol folders are well-formed",
@@ -36,6 +38,7 @@ exit codes:
   2 what was typed    3 a file that a person wrote         4 something is missing on this machine
   5 the disk          6 our side broke; resume the run     7 something sealed was changed
   8 another ptb works on the run                         130 interrupted; a session goes on without ptb
+  20, 21, 22: `ptb compare` found two sets of runs equivalent, could not tell, found the second worse
 
 first steps:
   ptb doctor

@@ -1,166 +1,175 @@
-"""Folders of runs for tests of boards and of the site: sealed records with everything beside them, made in no time."""
+"""Entries and outcomes for tests of boards."""
 
-import json
+import zlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import factory
+import numpy as np
 
-from posttrainbench import record as records
-from posttrainbench import scores
-from posttrainbench.agent.result import SessionResult, Turn
-from posttrainbench.catalog import Model, RandomModel
-from posttrainbench.checkpoint import Frozen
-from posttrainbench.evaluation import Measurement, Try
-from posttrainbench.integrity import Audit, Finding
-from posttrainbench.record import Prepared, Record, Times, seal
-from posttrainbench.strict import digest_bytes, digest_file
+from posttrainbench import record, scores
+from posttrainbench.agent.result import SessionResult
+from posttrainbench.board.entry import Entry, Outcomes
+from posttrainbench.catalog import Decoding
+from posttrainbench.evaluation import Measurement, Question
+from posttrainbench.integrity import Audit
+from posttrainbench.record import Prepared, Record, Times
+from posttrainbench.strict import digest_file, manifest, write_json, write_lines
 
-QUESTIONS = 40
-START = "2026-01-01T00:00:00+00:00"
-SECONDS = 3600.0
+N = 200
 
 
-def outcomes(right: int) -> dict[str, float]:
-    """Scores of all questions, of which the first so many are right."""
-    return {f"q{number:02}": float(number < right) for number in range(QUESTIONS)}
+def outcomes(base: float, final: float | None, human: float | None = None, *, seed: int = 0, n: int = N) -> Outcomes:
+    """Right and wrong answers at these rates; question by question they hang together."""
+    hard = np.random.default_rng(99).random(n)
 
+    def draw(rate: float, stream: int) -> dict[str, float]:
+        noise = np.random.default_rng([seed, stream]).random(n)
+        order = np.argsort(0.7 * hard + 0.3 * noise)
+        right = set(order[: round(rate * n)])
+        return {f"q{number}": float(number in right) for number in range(n)}
 
-def measurement(rows: dict[str, float], folder: Path, **changes: Any) -> Measurement:
-    """A measurement with its questions on the disk."""
-    folder.mkdir(parents=True, exist_ok=True)
-    lines = "".join(json.dumps({"id": name, "score": score}) + "\n" for name, score in rows.items()).encode()
-    (folder / "questions.jsonl").write_bytes(lines)
-    values: dict[str, Any] = {
-        "task": "sums",
-        "version": 1,
-        "split": "test",
-        "metric": "exact",
-        "decoding": factory.task().decoding,
-        "chat_template": False,
-        "few_shot": 0,
-        "n": len(rows),
-        "score": sum(rows.values()) / len(rows),
-        "backend": "hf",
-        "device": "cpu",
-        "dtype": "float32",
-        "batch_size": 8,
-        "tries": [Try(batch_size=8, outcome="done")],
-        "versions": {},
-        "seconds": 1.0,
-        "bench": "sha256:bench",
-        "questions": digest_bytes(lines),
-    }
-    return Measurement(**values | changes)
-
-
-def step(number: int, message: str, **more: Any) -> dict[str, Any]:
-    """A step of a trajectory, a minute after the one before."""
-    at = f"2026-01-01T00:{number % 60:02}:00.000Z"
-    return {"step_id": number, "source": "agent", "message": message, "timestamp": at, **more}
-
-
-def called(number: int, name: str, arguments: dict[str, Any], result: str) -> dict[str, Any]:
-    """A step with one tool call and what came of it."""
-    return step(
-        number,
-        "",
-        tool_calls=[{"tool_call_id": "c", "function_name": name, "arguments": arguments}],
-        observation={"results": [{"source_call_id": "c", "content": result}]},
+    return Outcomes(
+        base=draw(base, 0),
+        final={} if final is None else draw(final, 1 + seed),
+        human=None if human is None else draw(human, 2),
     )
 
 
-STEPS = [
-    step(1, "Improve the base model.", source="user"),
-    step(2, "I will look around.", reasoning_content="What is there?"),
-    called(3, "bash", {"command": "python evaluate.py"}, "score 0.2500 (10/40 exact, dev questions)"),
-    called(4, "write_file", {"file_path": "train.py", "content": "print('hello')"}, "written"),
-    called(5, "bash", {"command": "python train.py"}, "long\n" * 900),
-    called(6, "bash", {"command": "python evaluate.py"}, "score 0.5000 (20/40 exact, dev questions)"),
-]
+class World:
+    """Runs with their outcomes."""
+
+    def __init__(self) -> None:
+        self.entries: list[Entry] = []
+        self.known: dict[str, Outcomes] = {}
+
+    def add(
+        self,
+        agent: str,
+        final: float | None,
+        *,
+        base: float = 0.2,
+        human: float | None = 0.7,
+        seed: int = 0,
+        task: str = "sums",
+        model: str = "tiny",
+        protocol: Mapping[str, Any] | None = None,
+        **changes: Any,
+    ) -> Entry:
+        """One more run; `final` None: no checkpoint."""
+        cell = zlib.crc32(f"{task}{model}".encode()) % 1000
+        found = outcomes(base, final, human, seed=1000 * cell + seed if final else cell)
+        found = Outcomes(base=outcomes(base, None, seed=cell).base, final=found.final, human=found.human)
+        rules = factory.protocol(**(protocol or {}))
+        computed = scores.score(
+            metric="exact", base=found.base, final=found.final or None, human=found.human if human else None
+        )
+        name = f"run-{len(self.entries):03}"
+        values: dict[str, Any] = {
+            "run": name,
+            "agent": agent,
+            "version": "1",
+            "task": task,
+            "task_version": 1,
+            "model": model,
+            "protocol": rules,
+            "hours_allowed": rules.hours,
+            "limit": rules.limit,
+            "questions": f"sha256:{task}",
+            "seed": seed,
+            "sandbox": "docker",
+            "outcome": "scored" if final is not None else "no_checkpoint",
+            "reason": "",
+            "verdict": "clean",
+            "final": computed.final,
+            "base": computed.base,
+            "human": computed.human,
+            "gain": computed.gain,
+            "hours": 0.001,
+            "usd": 1.0,
+            "created": f"2026-01-01T00:00:{len(self.entries):02}Z",
+        }
+        made = Entry(**values | changes)
+        self.entries.append(made)
+        self.known[name] = found
+        return made
+
+    def load(self, one: Entry) -> Outcomes | None:
+        return self.known.get(one.run)
 
 
-def sealed(
-    runs: Path,
-    name: str,
-    *,
-    agent: str = "quick",
-    version: str = "1",
-    model: str = "tiny",
-    task: str = "sums",
-    right: int | None = 20,
-    human: int | None = 36,
-    seed: int = 0,
-    steps: list[dict[str, Any]] | None = None,
-    files: dict[str, bytes] | None = None,
-    **changes: Any,
-) -> Path:
-    """A run's folder. `right`: right answers of its checkpoint of 40 (the base model has 4); None: no score."""
-    folder = runs / name.replace("/", "_")
-    session = folder / "session"
-    session.mkdir(parents=True)
-    samples = [{"t": 30.0 * n, "cpu_percent": 90.0, "memory_mb": 500.0 + n, "processes": 3} for n in range(120)]
-    (session / "telemetry.jsonl").write_text("".join(json.dumps(one) + "\n" for one in samples))
-    (session / "started.json").write_text(json.dumps({"monotonic": 100.0, "utc": START}))
-    document = {"schema_version": "ATIF-v1.7", "agent": {"name": agent, "version": version}, "steps": steps or STEPS}
-    (folder / "trajectory.json").write_text(json.dumps(document))
-    for path, content in (files or {}).items():
-        (folder / path).parent.mkdir(parents=True, exist_ok=True)
-        (folder / path).write_bytes(content)
-    base, final = outcomes(4), None if right is None else outcomes(right)
-    plan = factory.plan(
-        folder,
-        run=name,
-        agent=factory.agent(folder, name=agent, version=version),
-        model=Model(name=model, title=model, source=RandomModel()),
-        task=factory.task(name=task),
-        seed=seed,
-        hours=1.0,
-        protocol=factory.protocol(hours=1.0, scored=False),
+def measurement(folder: Path, outcomes: Mapping[str, float], few_shot: int = 0) -> Measurement:
+    """A measurement's files in `folder`."""
+    rows = [
+        Question(id=name, score=one, samples=[one], responses=["?"], prompt_digest="") for name, one in outcomes.items()
+    ]
+    write_lines(folder / "questions.jsonl", rows)
+    made = Measurement(
+        task="sums",
+        version=1,
+        split="test",
+        metric="exact",
+        few_shot=few_shot,
+        n=len(rows),
+        score=sum(outcomes.values()) / len(rows),
+        questions=digest_file(folder / "questions.jsonl"),
+        bench="sha256:bench",
+        decoding=Decoding(max_tokens=8),
+        chat_template=False,
+        backend="hf",
+        device="cpu",
+        dtype="float32",
+        batch_size=1,
+        tries=[],
+        versions={},
+        seconds=1.0,
     )
-    values: dict[str, Any] = {
-        "run": name,
-        "plan": plan,
-        "prepared": Prepared(
-            model_folder="/models/tiny",
-            model_digest="sha256:model",
-            model_revision="r1",
-            bench_digest="sha256:bench",
-            test_digest=f"sha256:{task}",
-            protected={},
-            isolation=["The network is shared with the host."],
-        ),
-        "outcome": "no_checkpoint" if right is None else "scored",
-        "reason": "There is none." if right is None else "The checkpoint was scored on the sealed test split.",
-        "session": SessionResult(reason="exited", seconds=SECONDS, exit_code=0, turns=[Turn(start=0, end=SECONDS)]),
-        "freeze": None
-        if right is None
-        else Frozen(files={"config.json": "sha256:c"}, bytes=9, config="c", architecture="A", digest="d", dropped=[]),
-        "audit": Audit(findings=[Finding(check="tamper", status="pass", detail="As laid out.")], verdict="clean"),
-        "base": measurement(base, folder / "evaluation" / "base"),
-        "few_shot": None,
-        "final": None if final is None else measurement(final, folder / "evaluation" / "final"),
-        "scores": scores.score(
-            metric="exact", base=base, final=final, human=None if human is None else outcomes(human)
-        ),
-        "incidents": [],
-        "artefacts": {
-            path.relative_to(folder).as_posix(): digest_file(path)
-            for path in sorted(folder.rglob("*"))
-            if path.is_file() and path.name != "started.json"
-        },
-        "times": Times(created="2026-01-01T00:00:00Z", sealed="2026-01-01T02:00:00Z", stages={"session": SECONDS}),
+    write_json(folder / "result.json", made)
+    return made
+
+
+def seal(
+    runs: Path, name: str, final: float, *, base: float = 0.2, seed: int = 0, n: int = N, **changes: Any
+) -> Record:
+    """A sealed run in a folder below `runs`, as the pipeline would leave it; changes are of its plan."""
+    folder = runs / name
+    found = outcomes(base, final, seed=seed, n=n)
+    found = Outcomes(base=outcomes(base, None, n=n).base, final=found.final)
+    measured = {
+        "base": measurement(folder / "evaluation/base", found.base),
+        "final": measurement(folder / "evaluation/final", found.final),
     }
-    record: Record = seal(Record(**values | changes))
-    records.write(folder / "record.json", record)
-    return folder
-
-
-def some(runs: Path) -> None:
-    """Three agents on two cells, one of them in two runs, one that once left nothing."""
-    for seed in (0, 1):
-        for model in ("tiny", "small"):
-            sealed(runs, f"good-{model}-{seed}", agent="good", model=model, right=24 + 2 * seed, seed=seed)
-            sealed(runs, f"poor-{model}-{seed}", agent="poor", model=model, right=None if seed else 6, seed=seed)
-    for model in ("tiny", "small"):
-        sealed(runs, f"fair-{model}", agent="fair", model=model, right=14)
+    plan = factory.plan(runs, run=name, seed=seed, **changes)
+    write_json(folder / "plan.json", plan)
+    sealed = record.seal(
+        Record(
+            run=name,
+            plan=plan,
+            prepared=Prepared(
+                model_folder="/m",
+                model_digest="sha256:m",
+                model_revision="",
+                bench_digest="",
+                test_digest="sha256:rows",
+                protected={},
+                isolation=[],
+            ),
+            outcome="scored",
+            reason="The checkpoint was scored on the sealed test split.",
+            session=SessionResult(reason="exited", seconds=3.6),
+            freeze=None,
+            audit=Audit(findings=[], verdict="unchecked"),
+            base=measured["base"],
+            few_shot=None,
+            final=measured["final"],
+            scores=scores.score(metric="exact", base=found.base, final=found.final, seed=seed),
+            incidents=[],
+            artefacts={
+                f"evaluation/{path}": digest for path, digest in sorted(manifest(folder / "evaluation").items())
+            },
+            times=Times(created=f"2026-01-01T00:00:{seed:02}Z", sealed="", stages={}),
+        )
+    )
+    record.write(folder / "record.json", sealed)
+    return sealed

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-import boarding
+import siting
 import factory
 
 from posttrainbench.integrity import Audit, Finding
@@ -47,7 +47,7 @@ WORDS = {
 
 def transcript(words: str) -> list[dict[str, Any]]:
     """The words in every place of a trajectory that has room for them."""
-    boarding_step = boarding.step(2, words, reasoning_content=words, model_name=words)
+    boarding_step = siting.step(2, words, reasoning_content=words, model_name=words)
     boarding_step["tool_calls"] = [
         {"tool_call_id": words[:50], "function_name": words, "arguments": {words[:200]: words, "file_path": words}},
         {"tool_call_id": "w", "function_name": "write_file", "arguments": {"file_path": words, "content": words}},
@@ -56,21 +56,21 @@ def transcript(words: str) -> list[dict[str, Any]]:
         "results": [{"source_call_id": "w", "content": words}, {"content": [{"type": words, "x": 1}]}]
     }
     return [
-        boarding.step(1, words, source="user"),
+        siting.step(1, words, source="user"),
         boarding_step,
-        boarding.step(3, words, source="system", timestamp=words[:40]),
+        siting.step(3, words, source="system", timestamp=words[:40]),
     ]
 
 
 def runs(folder: Path) -> list[Path]:
     """Thirty runs: each kind of words, one with a line of 50 MB, and one with a thousand nested arguments."""
     made = [_run(folder, name, words, transcript(words)) for name, words in WORDS.items()]
-    made.append(_run(folder, "huge", "huge", [boarding.step(1, "x" * 50_000_000), boarding.step(2, "the end")]))
+    made.append(_run(folder, "huge", "huge", [siting.step(1, "x" * 50_000_000), siting.step(2, "the end")]))
     nested: Any = "x"
     for _ in range(150):
         nested = {"a": [nested]}
     many = [{"tool_call_id": str(n), "function_name": "bash", "arguments": nested} for n in range(500)]
-    made.append(_run(folder, "many", "many", [boarding.step(n + 1, "m", tool_calls=many[:20]) for n in range(400)]))
+    made.append(_run(folder, "many", "many", [siting.step(n + 1, "m", tool_calls=many[:20]) for n in range(400)]))
     return made
 
 
@@ -97,7 +97,7 @@ def _run(folder: Path, name: str, words: str, steps: list[dict[str, Any]]) -> Pa
         }
         | {"cached": False, "refused": short}
     ]
-    return boarding.sealed(
+    return siting.sealed(
         folder,
         name,
         right=30,

@@ -74,10 +74,14 @@ def _rows(runs: Sequence[Entry], measure: Measure, scale: Scale | None, load: Lo
     known = [one for one in loaded if one is not None]
     if len(known) < len(runs) or (measure == "uplift" and (scale is None or scale.outcomes is None)):
         return None
-    order = sorted(known[0].base)
-    human = scale.outcomes if scale and scale.outcomes else known[0].base
-    if not order or any(sorted(names) != order for one in known for names in (one.base, one.final or one.base, human)):
+    first = known[0].base
+    human = scale.outcomes if scale and scale.outcomes else first
+    order = list(first)
+    if not order or any(names.keys() != first.keys() for one in known for names in (one.base, one.final or one.base)):
         return None
+    if human.keys() != first.keys():
+        return None
+    order.sort()
     return [
         _row(one, outcomes, order, measure, human) if one.outcome == "scored" or measure == "metric" else None
         for one, outcomes in zip(runs, known, strict=True)

@@ -65,15 +65,22 @@ def part(
     return Part(weight=weight, block=block, values=values, moves=moves)
 
 
-def weighted(parts: Sequence[Part], low: float = -math.inf, high: float = math.inf) -> Estimate:
-    """Σ weight × mean over the runs of a part, with its interval, which is cut off at `low` and `high`."""
+def weighted(
+    parts: Sequence[Part], low: float = -math.inf, high: float = math.inf, *, careful: bool = False
+) -> Estimate:
+    """Σ weight × mean over the runs of a part, with its interval, which is cut off at `low` and `high`. `careful`: what
+    the runs' variance and the questions' both hold counts twice, for claims that must not be wrong more often than one
+    in twenty whatever the runs are like."""
     value = sum(part.weight * float(np.mean(part.values)) for part in parts)
     blocks = [[part for part in parts if part.block == block and len(part.moves)] for block in _blocks(parts)]
     middle = value + sum(float(_moved(block).mean()) for block in blocks)
     asked = pooled([_of_questions(block) for block in blocks])
     # Where nothing is known of how alike the runs are on a question, they are taken as wholly alike.
     asked += sum(Z**2 * part.weight**2 * float(np.mean(part.variances)) for part in parts if len(part.variances))
-    ran = pooled([_of_runs(part) for part in parts if len(part.values) > 1], sum(_rest(part) for part in parts))
+    ran = pooled(
+        [_of_runs(part) for part in parts if len(part.values) > 1],
+        0.0 if careful else sum(_rest(part) for part in parts),
+    )
     half = math.sqrt(asked + ran)
     several = [len(part.values) > 1 for part in parts]
     method = CROSSED if all(several) else MIXED if any(several) else QUESTIONS

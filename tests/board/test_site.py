@@ -7,7 +7,7 @@ import shutil
 from html.parser import HTMLParser
 from pathlib import Path
 
-import boarding
+import siting
 import pytest
 
 from posttrainbench.board import keeping, site
@@ -52,7 +52,7 @@ def files(folder: Path) -> dict[str, bytes]:
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("runs")
-    boarding.some(folder)
+    siting.some(folder)
     return folder
 
 
@@ -134,7 +134,7 @@ def test_only_what_changed_is_made_anew(runs: Path, tmp_path: Path) -> None:
     shutil.copytree(runs, mine)
     out = tmp_path / "site"
     site.build([mine], out, processes=1)
-    boarding.sealed(mine, "new-tiny", agent="new", right=30)
+    siting.sealed(mine, "new-tiny", agent="new", right=30)
     made = site.build([mine], out, processes=1)
     assert made.made == 1
     assert (out / "agents/new.html").is_file()

@@ -4,7 +4,7 @@ import re
 from html.parser import HTMLParser
 from pathlib import Path
 
-import boarding
+import siting
 import hostility
 import pytest
 
@@ -98,15 +98,15 @@ def test_a_line_of_fifty_megabytes_and_thousands_of_calls_are_bounded(built: Pat
 
 
 def test_a_run_s_name_that_leads_out_stays_in(tmp_path: Path) -> None:
-    boarding.sealed(tmp_path / "runs", "../../../etc/passwd")
-    boarding.sealed(tmp_path / "runs", "A")
+    siting.sealed(tmp_path / "runs", "../../../etc/passwd")
+    siting.sealed(tmp_path / "runs", "A")
     site.build([tmp_path / "runs"], tmp_path / "site", processes=1)
     assert {path.name for path in tmp_path.iterdir()} == {"runs", "site", ".site.ptb-site"}
     assert len(list((tmp_path / "site" / "runs").glob("*.json"))) == 2
 
 
 def test_a_spreadsheet_finds_no_formula(tmp_path: Path) -> None:
-    boarding.sealed(tmp_path / "runs", "formula", agent="=HYPERLINK(1)")
+    siting.sealed(tmp_path / "runs", "formula", agent="=HYPERLINK(1)")
     site.build([tmp_path / "runs"], tmp_path / "site", processes=1)
     for path in tmp_path.glob("site/data/*.csv"):
         assert ",=HYPER" not in path.read_text()

@@ -8,7 +8,7 @@ from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import Any
 
-import boarding
+import siting
 import hostility
 import pytest
 
@@ -45,7 +45,7 @@ Open = Callable[..., Any]
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A site below a path: `<folder>/deep/down/`."""
     folder = tmp_path_factory.mktemp("browser")
-    boarding.some(folder / "runs")
+    siting.some(folder / "runs")
     site.build([folder / "runs"], folder / "web" / "deep" / "down", processes=1)
     return folder / "web" / "deep" / "down"
 
