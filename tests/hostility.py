@@ -4,8 +4,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-import siting
 import factory
+import siting
 
 from posttrainbench.integrity import Audit, Finding
 from posttrainbench.record import Incident
@@ -47,17 +47,17 @@ WORDS = {
 
 def transcript(words: str) -> list[dict[str, Any]]:
     """The words in every place of a trajectory that has room for them."""
-    boarding_step = siting.step(2, words, reasoning_content=words, model_name=words)
-    boarding_step["tool_calls"] = [
+    hostile = siting.step(2, words, reasoning_content=words, model_name=words)
+    hostile["tool_calls"] = [
         {"tool_call_id": words[:50], "function_name": words, "arguments": {words[:200]: words, "file_path": words}},
         {"tool_call_id": "w", "function_name": "write_file", "arguments": {"file_path": words, "content": words}},
     ]
-    boarding_step["observation"] = {
+    hostile["observation"] = {
         "results": [{"source_call_id": "w", "content": words}, {"content": [{"type": words, "x": 1}]}]
     }
     return [
         siting.step(1, words, source="user"),
-        boarding_step,
+        hostile,
         siting.step(3, words, source="system", timestamp=words[:40]),
     ]
 

@@ -7,8 +7,8 @@ import shutil
 from html.parser import HTMLParser
 from pathlib import Path
 
-import siting
 import pytest
+import siting
 
 from posttrainbench.board import keeping, site
 from posttrainbench.errors import UsageError

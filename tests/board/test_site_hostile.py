@@ -4,9 +4,9 @@ import re
 from html.parser import HTMLParser
 from pathlib import Path
 
-import siting
 import hostility
 import pytest
+import siting
 
 from posttrainbench.board import site
 

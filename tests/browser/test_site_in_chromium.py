@@ -8,9 +8,9 @@ from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import Any
 
-import siting
 import hostility
 import pytest
+import siting
 
 from posttrainbench.board import site
 
