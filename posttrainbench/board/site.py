@@ -102,10 +102,11 @@ def find(sources: Sequence[Path]) -> dict[str, Path]:
             raise UsageError(
                 f"{source} is not a folder; name a folder of runs, as --runs-dir does, or one run's folder."
             )
+        root = str(source.resolve())
         here = [source, *sorted(one for one in source.iterdir() if one.is_dir() and not one.is_symlink())]
         for folder in here:
             if (folder / "record.json").is_file():
-                found[str(folder.resolve())] = folder
+                found[os.path.join(root, folder.name) if folder is not source else root] = folder
     return found
 
 
@@ -145,8 +146,14 @@ def _make(job: tuple[str, Path, str, Path]) -> tuple[str, Kept]:
         name = slug(sealed.run)
         pages, dev = run_page.draw(sealed, entry, folder, name)
         pages[f"runs/{name}.json"] = path.read_bytes()
-    except (PtbError, OSError, ValueError, RecursionError) as error:
-        words = str(error).replace(str(folder), folder.name)
+    except Exception as error:
+        # Whoever submitted the folder may have found a failure that nobody thought of: it costs its own page alone.
+        known = isinstance(error, PtbError | OSError)
+        words = (
+            str(error).replace(str(folder), folder.name)
+            if known
+            else f"its pages cannot be made ({type(error).__name__})"
+        )
         return key, Kept(signature=mark, name="", digest="", entry=None, problem=f"{folder.name}: {words}"[:500])
     for path_, content in pages.items():
         keeping.put(out, path_, content)
@@ -242,8 +249,9 @@ def _aggregate(
         source = keeping.digest(board, [(one.id, board_page.title(one)) for one in boards], list(problems), courses)
         _board(making, board, boards, number == 0, source, problems, pages.get)
         _plots(making, board, boards, number == 0, source, courses)
-        _compare(making, board, boards, number == 0, keeping.digest(source, mine), mine, load)
-        _downloads(making, board, mine, keeping.digest(source, mine))
+        whole = keeping.digest(source, mine)
+        _compare(making, board, boards, number == 0, whole, mine, load)
+        _downloads(making, board, mine, whole)
     if not boards:
         making.put(
             "index.html",

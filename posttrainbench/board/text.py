@@ -44,7 +44,9 @@ def percent(share: float, *, sign: bool = False) -> str:
 
 
 def duration(seconds: float) -> str:
-    """`9 h 58 min`, `2 min 22 s`, `4.2 s`."""
+    """`9 h 58 min`, `2 min 22 s`, `4.2 s`; a dash for what is no time."""
+    if not 0 <= seconds < 1e9:
+        return "–"
     if seconds < 60:
         return f"{seconds:.1f} s"
     whole = round(seconds)
