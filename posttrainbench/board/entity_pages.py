@@ -10,7 +10,7 @@ from posttrainbench.board.slug import slug
 from posttrainbench.board.standings import Board, CellStanding, Standing
 from posttrainbench.statistics import Estimate
 
-MAX_RUNS = 300
+MAX_RUNS = 100
 """Of an agent, a task or a model that its page lists, the newest first."""
 RUNS_A_PAGE = 200
 
