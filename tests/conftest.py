@@ -14,6 +14,7 @@ WANTS = {
     "image": "docker",
     "bubblewrap": "bubblewrap",
     "npm": "clis",
+    "Chromium": "browser",
     "podman": "podman",
     "mbpp": "mbpp",
 }

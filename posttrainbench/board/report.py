@@ -41,11 +41,11 @@ def render(record: Record, folder: Path) -> str:
             style=Markup(style),  # noqa: S704 - our own file
             policy=f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'",
             outcome=OUTCOMES[record.outcome],
-            scores=_scores(record.scores) if record.scores else None,
+            scores=scores_of(record.scores) if record.scores else None,
             format_note=format_note(record),
-            settings=_settings(record),
-            digests=_digests(record),
-            session=_session(record, folder),
+            settings=settings_of(record),
+            digests=digests_of(record),
+            session=session_of(record, folder),
             checkpoint=record.freeze if isinstance(record.freeze, Frozen) else None,
             output=text.clean(tail(folder / "session" / "output.log", TAIL_BYTES), TAIL_BYTES, end=True).strip(),
             stages=[(name, text.duration(seconds)) for name, seconds in record.times.stages.items()],
@@ -95,7 +95,8 @@ def format_note(record: Record) -> str:
     )
 
 
-def _scores(scores: Scores) -> dict[str, Any]:
+def scores_of(scores: Scores) -> dict[str, Any]:
+    """What the templates show of scores."""
     named = [
         ("Base model", scores.base),
         ("Base model, few-shot", scores.few_shot),
@@ -118,7 +119,8 @@ def _scores(scores: Scores) -> dict[str, Any]:
     }
 
 
-def _session(record: Record, folder: Path) -> dict[str, Any]:
+def session_of(record: Record, folder: Path) -> dict[str, Any]:
+    """What the templates show of a session."""
     result, samples = record.session, read_telemetry(folder / "session")
     times = [sample.t for sample in samples]
     loads = [
@@ -130,7 +132,7 @@ def _session(record: Record, folder: Path) -> dict[str, Any]:
         used = [max((gpu.get("utilization.gpu", 0.0) for gpu in sample.gpus), default=0.0) for sample in samples]
         loads.append(("GPU", used, "%"))
     return {
-        "ended": _ended(record),
+        "ended": ended(record),
         "seconds": text.duration(result.seconds),
         "turns": drawing.turns([(turn.start, turn.end) for turn in result.turns], result.seconds),
         "turn_rows": [
@@ -141,7 +143,8 @@ def _session(record: Record, folder: Path) -> dict[str, Any]:
     }
 
 
-def _ended(record: Record) -> str:
+def ended(record: Record) -> str:
+    """How the session ended, without a full stop."""
     result = record.session
     how = {
         "exited": f"The agent ended by itself with exit code {result.exit_code}",
@@ -156,7 +159,8 @@ def _ended(record: Record) -> str:
     return how + (f": {result.detail}" if result.detail else "")
 
 
-def _settings(record: Record) -> list[tuple[str, str]]:
+def settings_of(record: Record) -> list[tuple[str, str]]:
+    """What the plan decided, as names and values."""
     plan = record.plan
     questions = "all" if plan.limit is None else str(plan.limit)
     return [
@@ -180,7 +184,8 @@ def _settings(record: Record) -> list[tuple[str, str]]:
     ]
 
 
-def _digests(record: Record) -> list[tuple[str, str]]:
+def digests_of(record: Record) -> list[tuple[str, str]]:
+    """Every digest of a record, by what it is of."""
     plan, prepared = record.plan, record.prepared
     found = [
         ("Record", record.digest),

@@ -15,14 +15,23 @@ HARMLESS = frozenset("\n\t")
 def clean(text: str, limit: int = MAX, *, end: bool = False) -> str:
     """Text without escape sequences; control, formatting and broken characters become U+FFFD. At most `limit`
     characters are kept, the first ones or, with `end`, the last."""
+    if len(text) <= limit and text.isprintable():  # Nearly all texts, and this makes a site in half the time.
+        return text
     cut = text[-limit:] if end else text[:limit]
-    lines = ESCAPES.sub("", cut).split("\n")
+    if "\x1b" in cut:
+        cut = ESCAPES.sub("", cut)
+    lines = cut.split("\n")
     # What a carriage return overwrites, as progress bars do, was never meant to stay.
-    last_words = "\n".join(line.rstrip("\r").rsplit("\r", 1)[-1] for line in lines)
-    kept = "".join(char if _is_visible(char) else "\ufffd" for char in last_words)
+    kept = "\n".join(_visible(line.rstrip("\r").rsplit("\r", 1)[-1] if "\r" in line else line) for line in lines)
     if len(text) <= limit:
         return kept
     return f"… {kept}" if end else f"{kept} …"
+
+
+def _visible(line: str) -> str:
+    if line.isprintable():  # Nearly all lines are, and this says so without looking at each character here.
+        return line
+    return "".join(char if _is_visible(char) else "\ufffd" for char in line)
 
 
 def _is_visible(char: str) -> bool:
@@ -35,7 +44,9 @@ def percent(share: float, *, sign: bool = False) -> str:
 
 
 def duration(seconds: float) -> str:
-    """`9 h 58 min`, `2 min 22 s`, `4.2 s`."""
+    """`9 h 58 min`, `2 min 22 s`, `4.2 s`; a dash for what is no time."""
+    if not 0 <= seconds < 1e9:
+        return "–"
     if seconds < 60:
         return f"{seconds:.1f} s"
     whole = round(seconds)
@@ -51,3 +62,10 @@ def size(number: float) -> str:
             return f"{number:.3g} {unit}"
         number /= 1000
     raise AssertionError
+
+
+def usd(amount: float | None) -> str:
+    """`$12.30`, `$0.004`, or a dash where it is not known."""
+    if amount is None:
+        return "–"
+    return f"${amount:.2f}" if amount >= 0.1 or amount == 0 else f"${amount:.2g}"

@@ -1,0 +1,125 @@
+"""How long the leaderboard's site takes to build: `python benchmarks/site.py [--records 1000 3000 10000]`.
+
+Records are made from a real run's, given with `--like FOLDER`, else from a made-up one: other agents, models, tasks,
+seeds, scores and outcomes, each sealed, with trajectory and telemetry beside it. Printed: seconds from nothing (CPU: of
+all processes), seconds after one new record, and the size of the board's page. Exits with 1 where a goal is missed.
+"""
+
+import argparse
+import os
+import random
+import shutil
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import msgspec
+
+from posttrainbench import record as records
+from posttrainbench.board import site
+from posttrainbench.record import Record
+from posttrainbench.statistics import mean as estimate
+from posttrainbench.statistics import paired_gain
+
+GOAL_SECONDS, GOAL_AGAIN, GOAL_BYTES = 60.0, 3.0, 500_000
+AGENTS, MODELS, TASKS = 40, 4, 5
+KEPT = ("trajectory.json", "session/telemetry.jsonl", "session/started.json")
+
+
+def vary(like: Record, folder: Path, out: Path, number: int) -> None:
+    """One more record, and the files that its page is made from."""
+    draw = random.Random(number)
+    agent, rest = f"agent-{number % AGENTS:02}", number // AGENTS
+    model, task = f"model-{rest % MODELS}", f"task-{rest // MODELS % TASKS}"
+    share = min(0.9, max(0.05, 0.2 + 0.6 * (number % AGENTS) / AGENTS + draw.gauss(0, 0.08)))
+    base, final = [float(draw.random() < 0.1) for _ in range(40)], [float(draw.random() < share) for _ in range(40)]
+    scored = draw.random() < 0.9
+    replace = msgspec.structs.replace
+    plan = like.plan
+    plan = replace(
+        plan,
+        run=f"bench-{number:06}",
+        seed=rest,
+        agent=replace(plan.agent, name=agent, variant="", needs=[]),
+        model=replace(plan.model, name=model),
+        task=replace(plan.task, name=task),
+    )
+    scores = None
+    if like.scores:
+        gain = paired_gain(base, final)
+        scores = replace(like.scores, base=estimate(base), final=estimate(final), gain=gain, n=40)
+    new = replace(
+        like,
+        run=plan.run,
+        plan=plan,
+        outcome="scored" if scored else "no_checkpoint",
+        scores=scores if scored else None,
+        times=replace(like.times, created=f"2026-01-{1 + number % 28:02}T00:00:00Z"),
+        artefacts={name: like.artefacts[name] for name in KEPT if name in like.artefacts},
+    )
+    place = out / plan.run
+    (place / "session").mkdir(parents=True)
+    for name in KEPT:
+        if (folder / name).is_file():
+            (place / name).hardlink_to(folder / name)
+    (place / "record.json").write_bytes(msgspec.json.encode(records.seal(new)))
+
+
+def cpu_seconds() -> float:
+    """Of this process and of those that it waited for."""
+    used = os.times()
+    return used.user + used.system + used.children_user + used.children_system
+
+
+def example(folder: Path) -> Path:
+    """A made-up run, in the form of tests'."""
+    sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
+    import siting
+
+    return siting.sealed(folder, "example", human=None)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--records", type=int, nargs="+", default=[1000, 3000, 10_000])
+    parser.add_argument("--like", type=Path, help="a sealed run's folder")
+    args = parser.parse_args()
+    missed = []
+    with tempfile.TemporaryDirectory() as scratch:
+        home = Path(scratch)
+        folder = args.like or example(home)
+        like = records.read(folder / "record.json")
+        if args.like:  # Hard links need one file system.
+            shutil.copytree(
+                folder, home / "like", ignore=lambda at, names: {"workspace", "checkpoint", "tmp", "home"} & set(names)
+            )
+            folder = home / "like"
+        runs, out, made = home / "runs", home / "site", 0
+        print("records  from nothing        CPU   CPU/1000   one more        CPU  board page")
+        for many in sorted(args.records):
+            for number in range(made, many):
+                vary(like, folder, runs, number)
+            made = many
+            shutil.rmtree(out, ignore_errors=True)
+            out.with_name(".site.ptb-site").unlink(missing_ok=True)
+            began, used = time.perf_counter(), cpu_seconds()
+            site.build([runs], out)
+            whole, cpu = time.perf_counter() - began, cpu_seconds() - used
+            vary(like, folder, runs, made)
+            made += 1
+            began, used = time.perf_counter(), cpu_seconds()
+            built = site.build([runs], out)
+            again, cpu_again = time.perf_counter() - began, cpu_seconds() - used
+            assert built.made == 1
+            size = max(path.stat().st_size for path in [out / "index.html", *(out / "boards").iterdir()])
+            row = f"{many:7}  {whole:8.1f} s {cpu:8.1f} s {1000 * cpu / many:8.2f} s {again:8.2f} s {cpu_again:8.2f} s"
+            print(f"{row} {size / 1000:8.0f} kB", flush=True)
+            if size > GOAL_BYTES or (many >= 10_000 and (whole > GOAL_SECONDS or again > GOAL_AGAIN)):
+                missed.append(many)
+    print("goals missed at: " + ", ".join(map(str, missed)) if missed else "all goals met")
+    return bool(missed)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,82 @@
+"""What all pages of the site share: the frame, its menu, its policy, and how values are told."""
+
+import hashlib
+from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import jinja2
+
+from posttrainbench.board import charts, prose, report, text
+
+POLICY = (
+    "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; base-uri 'none'; form-action 'none'"
+)
+MENU = (
+    ("board", "Board", "index.html"),
+    ("plots", "Plots", "plots.html"),
+    ("compare", "Compare", "compare.html"),
+    ("agents", "Agents", "agents/index.html"),
+    ("tasks", "Tasks", "tasks/index.html"),
+    ("models", "Models", "models/index.html"),
+    ("runs", "Runs", "runs/index.html"),
+    ("rules", "Rules", "rules.html"),
+)
+MORE = tuple((title, f"{page}.html") for page, (title, _) in prose.PAGES.items() if page != "rules")
+OUTCOMES = {
+    "scored": "scored",
+    "no_checkpoint": "no checkpoint",
+    "invalid_checkpoint": "invalid",
+    "disqualified": "disqualified",
+    "infrastructure": "broken by us",
+}
+VERDICTS = {"clean": "✓", "unchecked": "?", "suspect": "!", "disqualified": "✕"}
+
+
+@lru_cache(maxsize=1)
+def environment() -> jinja2.Environment:
+    """The report's, with what pages of the site use besides."""
+    made = report.environment()
+    made.globals.update(
+        policy=POLICY,
+        menu=MENU,
+        more=MORE,
+        outcome_words=OUTCOMES,
+        verdict_marks=VERDICTS,
+        value=charts.value_words,
+        size=text.size,
+        stamp=stamp(),
+    )
+    return made
+
+
+def page(template: str, place: str, root: str, **values: Any) -> bytes:
+    """A page. `place`: its key in the menu; `root`: the way from it to the site's root, as `../`."""
+    shown = environment().get_template(template).render(place=place, root=root, **values)
+    return (shown + "\n").encode("utf-8", "replace")
+
+
+def assets() -> list[Path]:
+    """Files that lie beside the pages."""
+    return sorted((report.templates().parent / "assets").iterdir())
+
+
+@lru_cache(maxsize=1)
+def stamp() -> str:
+    """Changes with the assets, so that no reader's browser mixes old and new."""
+    return _digest(assets())[:8]
+
+
+@lru_cache(maxsize=1)
+def code() -> str:
+    """Digest of all that pages are made by: another one makes every page anew."""
+    here = sorted(Path(__file__).parent.glob("*.py"))
+    return _digest([*here, *sorted(report.templates().iterdir()), *assets(), *prose.digest_source()])
+
+
+def _digest(paths: Sequence[Path]) -> str:
+    total = hashlib.sha256()
+    for path in paths:
+        total.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
+    return total.hexdigest()
