@@ -13,7 +13,8 @@ import msgspec
 import pytest
 from benching import lay, splits, task
 
-from posttrainbench.evaluation import cell, measure
+from posttrainbench.evaluation import cell, cell_engine, measure
+from posttrainbench.evaluation.cell_answers import Asked
 from posttrainbench.inputs import build_model, families
 from posttrainbench.strict import digest_file
 
@@ -158,7 +159,7 @@ def test_an_answer_ends_where_the_template_ends_a_turn(model: Path) -> None:
     from transformers import AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(model)
-    ends = cell.end_of_turn(tokenizer, families.template("chatml"))
+    ends = cell_engine.end_of_turn(tokenizer, families.template("chatml"))
     assert ends == (["<|im_end|>"], [tokenizer.convert_tokens_to_ids("<|im_end|>")])
 
 
@@ -170,21 +171,48 @@ def test_several_samples_a_question_are_kept_and_averaged(model: Path, tmp_path:
     assert any(len(set(row["responses"])) > 1 for row in rows)
 
 
-def test_when_memory_is_used_up_the_batch_is_halved_and_said(model: Path, tmp_path: Path) -> None:
-    bench = lay("tiny", tmp_path / "bench")
-    with (bench / "scorer.py").open("a") as file:
-        file.write(
-            "\n\ninner, mark = process_results, __import__('pathlib').Path(__file__).with_name('used')\n\n\n"
-            "def process_results(doc, results):\n"
-            "    if not mark.exists():\n        mark.touch()\n        raise MemoryError\n"
-            "    return inner(doc, results)\n"
-        )
-    result, _ = score(bench, model, tmp_path / "out", "--batch-size", "6")
+class Cramped(cell_engine.Hf):
+    """Has memory for three questions at a time, and counts what it is asked."""
+
+    counted: list[tuple[str, int]] = []
+
+    def answer(self, asked: list[Asked], batch: int) -> cell_engine.Answers:
+        for answered in super().answer(asked, batch):
+            if len(answered) > 3 and len(self.counted) >= 12:
+                raise MemoryError
+            self.counted.extend(one.key for one, _ in answered)
+            yield answered
+
+
+def test_when_memory_is_used_up_the_batch_is_halved_and_said_and_no_answer_lost(
+    bench: Path, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, expected = score(bench, model, tmp_path / "undisturbed", "--batch-size", "6")
+    monkeypatch.setitem(cell_engine.ENGINES, "hf", Cramped)
+    monkeypatch.setattr(Cramped, "counted", [])
+    result, rows = score(bench, model, tmp_path / "out", "--batch-size", "6")
     assert result["batch_size"] == 3
-    assert result["tries"] == [
-        {"batch_size": 6, "outcome": "out of memory"},
-        {"batch_size": 3, "outcome": "done"},
+    assert [(one["batch_size"], one["outcome"], one["answered"]) for one in result["tries"]] == [
+        (6, "out of memory", 12),
+        (3, "done", 12),
     ]
+    assert len(set(Cramped.counted)) == len(Cramped.counted) == 24
+    assert [row["score"] for row in rows] == [row["score"] for row in expected]
+
+
+def test_an_engine_that_fails_is_the_hosts_fault(
+    bench: Path,
+    model: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def crash(*_: object) -> None:
+        raise RuntimeError("CUDA error: an illegal memory access was encountered")
+
+    monkeypatch.setitem(cell_engine.ENGINES, "hf", crash)
+    assert cell.main(["--bench", str(bench), "--model", str(model), "--out", str(tmp_path)]) == 75
+    assert capsys.readouterr().err.splitlines()[-1].startswith("host: the engine failed: RuntimeError")
 
 
 def test_weights_that_are_cut_off_are_the_checkpoints_fault(
@@ -260,5 +288,5 @@ def test_one_that_is_killed_leaves_no_result(bench: Path, model: Path, tmp_path:
 )
 def test_a_processor_says_whether_it_computes_in_bfloat16(flags: str, quick: bool, tmp_path: Path) -> None:
     (tmp_path / "cpuinfo").write_text(flags)
-    assert cell.computes_in_bfloat16(tmp_path / "cpuinfo") is quick
-    assert cell.computes_in_bfloat16(tmp_path / "none") is False
+    assert cell_engine.computes_in_bfloat16(tmp_path / "cpuinfo") is quick
+    assert cell_engine.computes_in_bfloat16(tmp_path / "none") is False
