@@ -211,7 +211,16 @@ def sizes(args: argparse.Namespace, journal: Journal) -> tuple[int, float | None
 
 def language_model(tokenizer: Any, ask: Callable[[list[Any]], list[str]]) -> Any:
     """What lm-eval takes as a model: it hands all requests to `ask` at once, so that no engine is loaded for none."""
-    hf = importlib.import_module("lm_eval.models.huggingface").HFLM
+    refused = importlib.import_module("jinja2").TemplateError
+
+    def render(self: Any, messages: Rows, add_generation_prompt: bool = True) -> str:
+        options = {"tokenize": False, "add_generation_prompt": add_generation_prompt}
+        options["continue_final_message"] = not add_generation_prompt
+        try:
+            return str(tokenizer.apply_chat_template(messages, **options))
+        except refused:  # As lm-eval does for its own models: some templates know no system's turn.
+            turns = [message for message in messages if message["role"] != "system"]
+            return str(tokenizer.apply_chat_template(turns, **options))
 
     def refuse(self: Any, requests: list[Any]) -> None:
         raise SystemExit("A bench generates answers; its lm_eval.yaml asks for something else.")
@@ -220,9 +229,7 @@ def language_model(tokenizer: Any, ask: Callable[[list[Any]], list[str]]) -> Any
         "generate_until": lambda self, requests: ask(requests),
         "loglikelihood": refuse,
         "loglikelihood_rolling": refuse,
-        "apply_chat_template": hf.apply_chat_template,
-        "chat_template_args": {},
-        "tokenizer": tokenizer,
+        "apply_chat_template": render,
         "tokenizer_name": "cell",
     }
     return type("Cell", (importlib.import_module("lm_eval.api.model").LM,), members)()
