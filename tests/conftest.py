@@ -16,6 +16,7 @@ WANTS = {
     "npm": "clis",
     "podman": "podman",
     "mbpp": "mbpp",
+    "vllm": "vllm",
 }
 """A word of a skip's reason, and the tool that is wanting."""
 EXCUSED = ("root",)

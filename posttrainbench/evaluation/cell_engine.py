@@ -5,6 +5,8 @@ and decode as they are told. An engine yields answers in groups, as they come.
 """
 
 import importlib
+import json
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -169,6 +171,19 @@ def check_tokens(prompts: list[list[int]], model: Any) -> None:
         raise UnusableError(f"its tokenizer has tokens that the weights do not know: {most}, of {known} rows")
 
 
+def bare(model: Path, folder: Path) -> None:
+    """The model in links, without its generation settings: vLLM parses them before it puts them out of force, and fails
+    at such as make no sense."""
+    settings = set(importlib.import_module("transformers").GenerationConfig().to_dict())
+    kept = {"bos_token_id", "eos_token_id", "pad_token_id", "transformers_version", "use_cache"}
+    for path in model.iterdir():
+        if path.is_file() and path.name not in ("generation_config.json", "config.json", "chat_template.jinja"):
+            (folder / path.name).symlink_to(path.resolve())
+    config = json.loads((model / "config.json").read_text(encoding="utf-8"))
+    config = {name: value for name, value in config.items() if name in kept or name not in settings}
+    (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
+
+
 class Hf:
     """transformers, a batch at a time, the longest prompts first. Under greedy decoding an answer depends on its batch
     by rounding alone; a batch of sampled answers is seeded by what is in it. So the same batches give the same answers,
@@ -216,8 +231,10 @@ class Vllm:
         on_cpu = importlib.import_module("vllm.platforms").current_platform.is_cpu()
         self.vllm = vllm
         self.prompts = {one.key: tokens for one, tokens in zip(asked, tokens, strict=True)}
+        self.folder = tempfile.TemporaryDirectory(prefix="ptb-vllm-")
+        bare(wanted.model, Path(self.folder.name))
         self.llm = vllm.LLM(
-            model=str(wanted.model),
+            model=self.folder.name,
             dtype=dtype if on_cpu else "bfloat16",
             seed=wanted.seed,
             generation_config="vllm",  # vLLM's own defaults instead of the checkpoint's generation_config.json.
@@ -227,8 +244,10 @@ class Vllm:
             max_model_len=max(map(len, tokens)) + int(wanted.decoding["max_tokens"]),
             max_num_seqs=batch,
             disable_log_stats=True,
-            # Compiling takes longer than the small models of a machine without a GPU would gain.
-            **({"enforce_eager": True} if on_cpu else {"gpu_memory_utilization": wanted.memory or MEMORY}),
+            # A machine without a GPU needs half of its memory for other things.
+            gpu_memory_utilization=(wanted.memory or MEMORY) * (0.5 if on_cpu else 1.0),
+            # Compiling takes longer than the small models of such a machine would gain.
+            enforce_eager=on_cpu,
         )
         config = self.llm.llm_engine.model_config
         self.facts = {"device": "cpu" if on_cpu else "cuda", "dtype": str(config.dtype).removeprefix("torch.")}

@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 import pytest
 from benching import lay, splits, task
+from hostile import GENERATION, TEMPLATE
 
 from posttrainbench.evaluation import cell, cell_engine, measure
 from posttrainbench.evaluation.cell_answers import Asked
@@ -102,27 +103,7 @@ def test_more_worked_examples_than_there_are_is_refused(bench: Path, model: Path
         score(bench, model, tmp_path, "--few-shot", "3")
 
 
-HOSTILE = {
-    "do_sample": True,
-    "temperature": 9.0,
-    "top_k": 1000,
-    "min_length": 900,
-    "min_new_tokens": 4,
-    "max_new_tokens": 1,
-    "repetition_penalty": 9.0,
-    "no_repeat_ngram_size": 1,
-    "forced_bos_token_id": 5,
-    "forced_eos_token_id": 5,
-    "suppress_tokens": list(range(3, 900)),
-    "begin_suppress_tokens": list(range(3, 900)),
-    "bad_words_ids": [[token] for token in range(3, 900)],
-    "eos_token_id": 900,
-    "num_beams": 3,
-    "stop_strings": [":"],
-}
-
-
-@pytest.mark.parametrize("content", [json.dumps(HOSTILE), "{", "[]", '{"temperature": "hot"}', '{"num_beams": -1}'])
+@pytest.mark.parametrize("content", [json.dumps(GENERATION), "{", "[]", '{"temperature": "hot"}', '{"num_beams": -1}'])
 def test_the_checkpoints_own_generation_settings_change_nothing(
     bench: Path, model: Path, tmp_path: Path, content: str
 ) -> None:
@@ -134,21 +115,40 @@ def test_the_checkpoints_own_generation_settings_change_nothing(
 def test_generation_settings_in_config_json_change_nothing(bench: Path, model: Path, tmp_path: Path) -> None:
     other = copy(model, tmp_path / "model")
     config = json.loads((other / "config.json").read_text())
-    hostile = {name: value for name, value in HOSTILE.items() if name != "eos_token_id"}
+    hostile = {name: value for name, value in GENERATION.items() if name != "eos_token_id"}
     (other / "config.json").write_text(json.dumps(config | hostile))
     assert score(bench, other, tmp_path / "a")[1] == score(bench, model, tmp_path / "b")[1]
 
 
+def templated(model: Path, target: Path) -> Path:
+    """A copy with a chat template of its own in every place where transformers looks for one."""
+    other = copy(model, target)
+    (other / "chat_template.jinja").write_text(TEMPLATE)
+    (other / "additional_chat_templates").mkdir()
+    for name in ("default", "tool_use"):
+        (other / "additional_chat_templates" / f"{name}.jinja").write_text(TEMPLATE)
+    (other / "chat_template.json").write_text(json.dumps({"chat_template": TEMPLATE}))
+    settings = json.loads((other / "tokenizer_config.json").read_text())
+    (other / "tokenizer_config.json").write_text(json.dumps(settings | {"chat_template": TEMPLATE}))
+    return other
+
+
 def test_the_checkpoints_own_chat_template_changes_nothing(bench: Path, model: Path, tmp_path: Path) -> None:
+    other = templated(model, tmp_path / "model")
+    assert score(bench, other, tmp_path / "a")[1] == score(bench, model, tmp_path / "b")[1]
+
+
+def test_the_checkpoints_own_settings_change_nothing_where_answers_are_sampled(model: Path, tmp_path: Path) -> None:
+    decoding = msgspec.structs.replace(task("tiny").decoding, temperature=1.0, top_p=0.95)
+    bench = lay("tiny", tmp_path / "bench", task=msgspec.structs.replace(task("tiny"), decoding=decoding), limit=8)
     other = copy(model, tmp_path / "model")
-    (other / "chat_template.jinja").write_text("{{ messages[0].content }} the answer is:")
+    (other / "generation_config.json").write_text(json.dumps(GENERATION))
     assert score(bench, other, tmp_path / "a")[1] == score(bench, model, tmp_path / "b")[1]
 
 
 def test_the_benchs_chat_template_is_used(bench: Path, model: Path, tmp_path: Path) -> None:
     chatting = lay("tiny", tmp_path / "bench", chat_template=families.template("chatml"))
-    other = copy(model, tmp_path / "model")
-    (other / "chat_template.jinja").write_text("{{ messages[0].content }} the answer is:")
+    other = templated(model, tmp_path / "model")
     (result, rows), (_, plain) = score(chatting, other, tmp_path / "a"), score(bench, model, tmp_path / "b")
     assert result["chat_template"] is True
     assert not {row["prompt_digest"] for row in rows} & {row["prompt_digest"] for row in plain}
