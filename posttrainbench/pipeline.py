@@ -268,6 +268,7 @@ def score_checkpoint(run: Run, out: Path) -> None:
                 run.sandbox,
                 bench=run.folder.sealed,
                 model=run.folder.checkpoint,
+                model_digest=digest_value(frozen.files),
                 out=out / "final",
                 backend=run.plan.backend,
                 gpus=run.plan.cards,

@@ -122,6 +122,12 @@ PACKAGES = (
 )
 """Installed packages that can change a score."""
 
+INSIDE = (
+    *("supervisor.py", "relay.py"),
+    *("evaluation/cell.py", "evaluation/cell_answers.py", "evaluation/cell_engine.py"),
+)
+"""Code of ours that runs inside sandboxes."""
+
 
 def merge(entry: Entry[Agent], variant: str, command: list[str]) -> AgentPlan:
     """An agent with its variant merged in; `command` replaces the command line of an agent that needs one."""
@@ -185,6 +191,4 @@ def versions() -> dict[str, str]:
 def code_digest() -> str:
     """Digest of the code of ours that runs inside sandboxes."""
     package = Path(__file__).parent
-    return digest_value(
-        {name: digest_file(package / name) for name in ("supervisor.py", "relay.py", "evaluation/cell.py")}
-    )
+    return digest_value({name: digest_file(package / name) for name in INSIDE})

@@ -122,6 +122,8 @@ rows = rows[: told["limit"]]
 result = {key: told[key] for key in ("task", "version", "split", "metric", "decoding", "chat_template")}
 result |= {"few_shot": int(options["--few-shot"]), "n": len(rows), "score": 1.0, "backend": options["--backend"]}
 result |= {"device": "cpu", "dtype": "float32", "batch_size": 32, "tries": [], "versions": {}, "seconds": 1.5}
+if "--last-try" in options:
+    result["tries"].append({"batch_size": 32, "outcome": options["--last-try"]})
 def write():
     lines = "".join(json.dumps(row) + "\\n" for row in rows).encode()
     (out / "questions.jsonl").write_bytes(lines)

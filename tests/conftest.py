@@ -17,6 +17,7 @@ WANTS = {
     "Chromium": "browser",
     "podman": "podman",
     "mbpp": "mbpp",
+    "vllm": "vllm",
 }
 """A word of a skip's reason, and the tool that is wanting."""
 EXCUSED = ("root",)

@@ -1,18 +1,24 @@
 """ptb that kills itself: `python dying.py STAGE MOMENT VERB …`.
 
 MOMENT is `begin` (journalled, nothing done), `end` (all done, not journalled), `before-start` or `after-start` (around
-the start of the agent, before its handle is journalled).
+the start of the agent, before its handle is journalled), or `answers` (when the checkpoint has answered some of the
+questions, which it is asked three at a time then).
 """
 
 import os
 import signal
 import sys
+import threading
+import time
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
+
+import msgspec
 
 from posttrainbench import cli, pipeline
 from posttrainbench.pipeline import Run
-from posttrainbench.sandbox import Handle, SessionSpec, kinds
+from posttrainbench.sandbox import Handle, JobResult, JobSpec, SessionSpec, kinds
 from posttrainbench.sandbox.local import Local
 
 
@@ -21,15 +27,30 @@ def die() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
+def die_at(path: Path) -> None:
+    """Wait until two batches are in the file."""
+    while not path.exists() or path.read_bytes().count(b'{"answers"') < 2:
+        time.sleep(0.001)
+    die()
+
+
 class Deadly(Local):
-    """The local sandbox, with death beside the start of the agent."""
+    """The local sandbox, with death beside the start of the agent, or while the checkpoint answers."""
+
+    def run(self, spec: JobSpec) -> JobResult:
+        """Run a job; die when it has written a few answers of the checkpoint's."""
+        if moment == "answers" and "/final/" in spec.log:
+            spec = msgspec.structs.replace(spec, command=[*spec.command, "--batch-size", "3"])
+            threading.Thread(target=die_at, args=[Path(spec.cwd, "answers.jsonl")], daemon=True).start()
+        return super().run(spec)
 
     def start(self, spec: SessionSpec) -> Handle:
         """Start the session, unless we die before; die after it."""
         if moment == "before-start":
             die()
         handle = super().start(spec)
-        die()
+        if moment == "after-start":
+            die()
         return handle
 
 

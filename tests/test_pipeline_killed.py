@@ -23,11 +23,13 @@ AGENT = ["--agent", "command", "--limit", "8"]
 
 
 def comparable(record: dict[str, Any]) -> dict[str, Any]:
-    """A record without what may differ between two equal runs: its name, times, and what follows from them."""
+    """A record without what may differ between two equal runs: its name, times, how often the evaluator was begun, and
+    what follows from them."""
+    other = ("seconds", "start", "end", "tries")
 
     def without_times(value: Any) -> Any:
         if isinstance(value, dict):
-            return {key: without_times(inner) for key, inner in value.items() if key not in ("seconds", "start", "end")}
+            return {key: without_times(inner) for key, inner in value.items() if key not in other}
         return [without_times(inner) for inner in value] if isinstance(value, list) else value
 
     kept = {

@@ -5,10 +5,18 @@ from posttrainbench.strict import Value
 
 
 class Try(Value, frozen=True, kw_only=True):
-    """One attempt at generating; only the batch size differs between attempts."""
+    """One attempt at generating. Attempts differ in these two sizes alone, and an answer that one gave is kept."""
 
     batch_size: int
+    """Questions at a time."""
+    memory: float | None = None
+    """Share of the GPU's memory, where the engine takes one."""
     outcome: str
+    """`done`, or why there was another."""
+    answered: int = 0
+    """How many answers it gave."""
+    seconds: float = 0.0
+    """Until its last answer or its end."""
 
 
 class Measurement(Value, frozen=True, kw_only=True, tag="measurement", tag_field="kind"):
@@ -36,7 +44,10 @@ class Measurement(Value, frozen=True, kw_only=True, tag="measurement", tag_field
     tries: list[Try]
     versions: dict[str, str]
     seconds: float
-    """Wall time of the evaluator's process, its start and end included."""
+    """Wall time of the evaluator's processes, their start and end included; of one that was killed with ptb, the time
+    until its last answer."""
+    model: str = ""
+    """Digest of the model's files; empty where a caller did not name it."""
 
 
 class CheckpointUnusable(Value, frozen=True, kw_only=True, tag="unusable", tag_field="kind"):

@@ -18,7 +18,7 @@ from posttrainbench.catalog import FolderModel, HubModel, RandomModel
 from posttrainbench.errors import DigestError, InfrastructureError
 from posttrainbench.evaluation import CheckpointUnusable, Measurement
 from posttrainbench.evaluation import measure as measuring
-from posttrainbench.evaluation.cell import computes_in_bfloat16
+from posttrainbench.evaluation.cell_engine import computes_in_bfloat16
 from posttrainbench.plan import versions
 from posttrainbench.sandbox import Sandbox
 from posttrainbench.strict import Value, digest_folder, digest_value, disk, read_json, write_json
@@ -49,9 +49,19 @@ def base_measurement(
         place.parent.mkdir(parents=True, exist_ok=True)
     with _lock(place.with_name(f"{place.name}.lock")):
         if not _is_whole(place):
-            _measure_into(
-                place, sandbox, bench=bench, model=model, few_shot=few_shot, backend=backend, gpus=gpus, out=out
+            found = measuring.measure(
+                sandbox,
+                bench=bench,
+                model=model,
+                model_digest=model_digest,
+                out=out,
+                few_shot=few_shot,
+                backend=backend,
+                gpus=gpus,
             )
+            if isinstance(found, CheckpointUnusable):
+                raise InfrastructureError(f"The base model in {model} cannot be scored. {found.reason}")
+            _keep(out, place)
         with disk("copy a cached measurement"):
             if out.exists():
                 shutil.rmtree(out)
@@ -94,13 +104,9 @@ def _note(source: Source, cache: Path) -> Path:
     return cache / "instruct" / f"{digest_value(source).removeprefix('sha256:')[:32]}.json"
 
 
-def _measure_into(
-    place: Path, sandbox: Sandbox, *, bench: Path, model: Path, few_shot: int, backend: str, gpus: int, out: Path
-) -> None:
-    # Measured in `out`, where its progress can be read, and copied whole.
-    found = measuring.measure(sandbox, bench=bench, model=model, out=out, few_shot=few_shot, backend=backend, gpus=gpus)
-    if isinstance(found, CheckpointUnusable):
-        raise InfrastructureError(f"The base model in {model} cannot be scored. {found.reason}")
+def _keep(out: Path, place: Path) -> None:
+    """Copy a measurement into the cache whole. It is taken in `out`, where its progress can be read, and where it is
+    taken up again after a kill."""
     with disk("keep a measurement in the cache"):
         unfinished = Path(tempfile.mkdtemp(dir=place.parent, prefix=".unfinished-"))
         try:
@@ -122,7 +128,7 @@ def _key(bench: Path, model_digest: str, few_shot: int, backend: str, gpus: int,
         "backend": backend,
         "few_shot": few_shot,
         "gpus": gpus,
-        # In what precision a processor computes, see cell.py.
+        # In what precision a processor computes, see cell_engine.py.
         "machine": f"{platform.machine()} {'bfloat16' if computes_in_bfloat16() else 'float32'}",
         "sandbox": sandbox,
         "versions": versions(),

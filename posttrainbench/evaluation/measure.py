@@ -1,11 +1,13 @@
 """Runs cell.py in a sandbox and reads what it wrote as hostile: a tokenizer and weights of an agent were loaded there.
 
 Below the folder `out`: result.json (a Measured), questions.jsonl (a Question a line) and cell.log. The first two are
-written only after everything was checked, so an interrupted measurement leaves no result.
+written only after everything was checked, so an interrupted measurement leaves no result. What it leaves is
+job/answers.jsonl, which the next one goes on from.
 """
 
 import hashlib
 import os
+import secrets
 import shutil
 import stat
 from collections.abc import Sequence
@@ -18,16 +20,27 @@ from posttrainbench.catalog import Decoding
 from posttrainbench.errors import ConfigError, DigestError, InfrastructureError
 from posttrainbench.evaluation import CheckpointUnusable, Measurement, Question, Try
 from posttrainbench.evaluation.bench import Bench
+from posttrainbench.evaluation.cell_answers import INTERRUPTED
 from posttrainbench.sandbox import JobResult, JobSpec, Mounts, Sandbox, absolute
 from posttrainbench.strict import digest_bytes, digest_file, digest_folder, disk, read_json, write_json, write_lines
 
 Measured = Measurement | CheckpointUnusable
 
-UNUSABLE = 65
+UNUSABLE, HOST = 65, 75
 KILLED = (-9, 137)
 """Exit codes of a process that the kernel ended, as it does when memory is used up."""
-BATCHES = (None, 8, 1)
-"""Batch sizes of the attempts; None is cell.py's own."""
+SIZES: dict[str, list[list[str]]] = {
+    "hf": [[], ["--batch-size", "8"], ["--batch-size", "1"]],
+    "vllm": [
+        [],
+        ["--batch-size", "128", "--memory", "0.8"],
+        ["--batch-size", "64", "--memory", "0.65"],
+        ["--batch-size", "32", "--memory", "0.5"],
+    ],
+}
+"""What the attempts differ in after a fault of the host: questions at a time, share of the GPU's memory."""
+ANSWERS = "answers.jsonl"
+MAX_ANSWERS_BYTES = 2**32
 MAX_RESULT_BYTES = 2**20
 MAX_RESPONSE = 20_000
 MAX_LINE_BYTES = 12 * MAX_RESPONSE + 4096
@@ -65,37 +78,40 @@ def measure(
     bench: Path,
     model: Path,
     out: Path,
+    model_digest: str = "",
     few_shot: int = 0,
     backend: str = "hf",
     gpus: int = 0,
     seconds: float = SECONDS,
 ) -> Measured:
-    """Score the model on the bench and leave the outcome in `out`, which is made anew.
+    """Score the model on the bench and leave the outcome in `out`.
 
-    Raises InfrastructureError when the evaluator itself failed; a checkpoint that cannot be used is a result.
+    `model_digest` is that of the model's files. With it, what an earlier call for the very same left in `out` is taken:
+    its answers if it was killed, its measurement if it was not. Raises InfrastructureError when the evaluator itself
+    failed; a checkpoint that cannot be used is a result.
     """
+    known = _finished(out, bench, model_digest, few_shot, backend) if model_digest else None
+    if known:
+        return known
     with disk(f"make the folder {out.name} for a measurement"):
-        if out.exists():
-            shutil.rmtree(out)
-        out.mkdir(parents=True)
+        _clear(out, ["job"] if model_digest else [])
     options = ["--few-shot", str(few_shot), "--backend", backend]
-    killed: list[Try] = []
+    options += ["--resume", model_digest or secrets.token_hex(16)]
+    spent, left = 0.0, list(SIZES[backend])
     while True:
-        batch = BATCHES[len(killed)]
-        job = out / "job"
+        sizes = left.pop(0)
         with disk("make the evaluator's folder"):
-            if job.exists():
-                shutil.rmtree(job)
-            job.mkdir()
-        sized = [*options, "--batch-size", str(batch)] if batch else options
-        ended = sandbox.run(_job(sandbox, bench, model, out, sized, gpus, seconds))
-        if ended.exit_code not in KILLED or ended.timed_out or len(killed) + 1 == len(BATCHES):
+            _clear(out / "job", [ANSWERS])
+        ended = sandbox.run(_job(sandbox, bench, model, out, [*options, *sizes], gpus, seconds))
+        spent += ended.seconds
+        how = _fault_of_host(ended)
+        if not how or ended.timed_out or not left:
             break
-        killed.append(Try(batch_size=batch or 0, outcome="killed, probably for memory"))
-    found = _outcome(ended, bench, out, few_shot, backend, killed)
+        options = [*options[:6], "--last-try", how]
+    found = _outcome(ended, bench, out, few_shot, backend, model_digest, spent)
+    write_json(out / "result.json", found)
     with disk("remove the evaluator's folder"):
         shutil.rmtree(out / "job")
-    write_json(out / "result.json", found)
     return found
 
 
@@ -127,6 +143,43 @@ def subset(ids: Sequence[str], limit: int | None, seed: int) -> list[str]:
     return sorted(ids, key=lambda one: hashlib.sha256(f"{seed}:{one}".encode()).hexdigest())[:limit]
 
 
+def _finished(out: Path, bench: Path, model_digest: str, few_shot: int, backend: str) -> Measurement | None:
+    """The measurement that an earlier call for the same left, if it is whole."""
+    try:
+        found = read(out)
+        outcomes(out)
+    except DigestError:
+        return None
+    asked = (model_digest, digest_folder(bench), few_shot, backend)
+    return found if (found.model, found.bench, found.few_shot, found.backend) == asked else None
+
+
+def _clear(folder: Path, keep: Sequence[str]) -> None:
+    """Make the folder with nothing in it but `keep`: a folder, or a regular file of bounded size. What ran in the
+    sandbox may have left anything, a link instead of the folder too."""
+    if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
+        folder.unlink()
+    folder.mkdir(parents=True, exist_ok=True)
+    for path in folder.iterdir():
+        told = path.lstat()
+        if stat.S_ISDIR(told.st_mode):
+            if path.name not in keep or path.name == ANSWERS:
+                shutil.rmtree(path)
+        elif path.name not in keep or not stat.S_ISREG(told.st_mode) or told.st_size > MAX_ANSWERS_BYTES:
+            path.unlink()
+
+
+def _fault_of_host(ended: JobResult) -> str:
+    """What befell an evaluator that did not end in order, where less memory may help; else nothing."""
+    if ended.exit_code in KILLED:
+        return "killed, probably for memory"
+    if ended.exit_code == HOST:
+        return "the engine failed"
+    if ended.exit_code < 0 or ended.exit_code > 128:
+        return f"the engine crashed with exit code {ended.exit_code}"
+    return ""
+
+
 def _job(
     sandbox: Sandbox, bench: Path, model: Path, out: Path, options: list[str], gpus: int, seconds: float
 ) -> JobSpec:
@@ -149,7 +202,9 @@ def _job(
     )
 
 
-def _outcome(ended: JobResult, bench: Path, out: Path, few_shot: int, backend: str, killed: list[Try]) -> Measured:
+def _outcome(
+    ended: JobResult, bench: Path, out: Path, few_shot: int, backend: str, model_digest: str, spent: float
+) -> Measured:
     if ended.timed_out:
         raise _broken(out, ended, f"The evaluator was not done after {ended.seconds:.0f} s")
     if ended.exit_code == UNUSABLE:
@@ -174,14 +229,14 @@ def _outcome(ended: JobResult, bench: Path, out: Path, few_shot: int, backend: s
         score=sum(question.score for question in questions) / len(questions),
         questions=digest_file(out / "questions.jsonl"),
         bench=digest_folder(bench),
-        tries=[*killed, *written.tries],
-        seconds=round(ended.seconds, 3),
+        model=model_digest,
+        seconds=round(spent + sum(one.seconds for one in written.tries if one.outcome == INTERRUPTED), 3),
     )
 
 
 COPIED = (
     *("task", "version", "split", "metric", "few_shot", "decoding", "chat_template"),
-    *("backend", "device", "dtype", "batch_size", "versions"),
+    *("backend", "device", "dtype", "batch_size", "tries", "versions"),
 )
 
 
@@ -243,7 +298,8 @@ def _check(written: Written, declared: Bench, few_shot: int, backend: str, quest
         raise ValueError("few_shot, backend or n is not what was asked for")
     if not abs(written.score - mean) < 1e-9:
         raise ValueError(f"the score is {written.score}, the mean over the questions {mean}")
-    if not 0.0 <= written.seconds < 1e9 or written.batch_size < 1 or len(written.tries) > 100:
+    told = [written.seconds, *(one.seconds for one in written.tries)]
+    if not all(0.0 <= one < 1e9 for one in told) or written.batch_size < 1 or len(written.tries) > 1000:
         raise ValueError("seconds, batch_size or tries make no sense")
 
 

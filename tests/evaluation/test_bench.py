@@ -16,6 +16,8 @@ def test_the_agents_bench_holds_exactly_these_files(tmp_path: Path) -> None:
     assert sorted(path.name for path in folder.iterdir()) == [
         "bench.json",
         "cell.py",
+        "cell_answers.py",
+        "cell_engine.py",
         "chat_template.jinja",
         "lm_eval.yaml",
         "questions.jsonl",
@@ -53,7 +55,9 @@ def test_bench_json_says_how_answers_are_generated(tmp_path: Path) -> None:
 
 
 def test_the_evaluator_in_the_bench_is_the_one_of_the_package(tmp_path: Path) -> None:
-    assert (lay("tiny", tmp_path / "bench") / "cell.py").read_bytes() == Path(str(shipped.__file__)).read_bytes()
+    folder = lay("tiny", tmp_path / "bench")
+    for name in bench.EVALUATOR:
+        assert (folder / name).read_bytes() == Path(str(shipped.__file__)).with_name(name).read_bytes()
 
 
 def test_it_is_laid_anew(tmp_path: Path) -> None:

@@ -12,8 +12,10 @@ from typing import Any
 import msgspec
 import pytest
 from benching import lay, splits, task
+from hostile import GENERATION, TEMPLATE
 
-from posttrainbench.evaluation import cell, measure
+from posttrainbench.evaluation import cell, cell_engine, measure
+from posttrainbench.evaluation.cell_answers import Asked
 from posttrainbench.inputs import build_model, families
 from posttrainbench.strict import digest_file
 
@@ -101,27 +103,7 @@ def test_more_worked_examples_than_there_are_is_refused(bench: Path, model: Path
         score(bench, model, tmp_path, "--few-shot", "3")
 
 
-HOSTILE = {
-    "do_sample": True,
-    "temperature": 9.0,
-    "top_k": 1000,
-    "min_length": 900,
-    "min_new_tokens": 4,
-    "max_new_tokens": 1,
-    "repetition_penalty": 9.0,
-    "no_repeat_ngram_size": 1,
-    "forced_bos_token_id": 5,
-    "forced_eos_token_id": 5,
-    "suppress_tokens": list(range(3, 900)),
-    "begin_suppress_tokens": list(range(3, 900)),
-    "bad_words_ids": [[token] for token in range(3, 900)],
-    "eos_token_id": 900,
-    "num_beams": 3,
-    "stop_strings": [":"],
-}
-
-
-@pytest.mark.parametrize("content", [json.dumps(HOSTILE), "{", "[]", '{"temperature": "hot"}', '{"num_beams": -1}'])
+@pytest.mark.parametrize("content", [json.dumps(GENERATION), "{", "[]", '{"temperature": "hot"}', '{"num_beams": -1}'])
 def test_the_checkpoints_own_generation_settings_change_nothing(
     bench: Path, model: Path, tmp_path: Path, content: str
 ) -> None:
@@ -133,21 +115,40 @@ def test_the_checkpoints_own_generation_settings_change_nothing(
 def test_generation_settings_in_config_json_change_nothing(bench: Path, model: Path, tmp_path: Path) -> None:
     other = copy(model, tmp_path / "model")
     config = json.loads((other / "config.json").read_text())
-    hostile = {name: value for name, value in HOSTILE.items() if name != "eos_token_id"}
+    hostile = {name: value for name, value in GENERATION.items() if name != "eos_token_id"}
     (other / "config.json").write_text(json.dumps(config | hostile))
     assert score(bench, other, tmp_path / "a")[1] == score(bench, model, tmp_path / "b")[1]
 
 
+def templated(model: Path, target: Path) -> Path:
+    """A copy with a chat template of its own in every place where transformers looks for one."""
+    other = copy(model, target)
+    (other / "chat_template.jinja").write_text(TEMPLATE)
+    (other / "additional_chat_templates").mkdir()
+    for name in ("default", "tool_use"):
+        (other / "additional_chat_templates" / f"{name}.jinja").write_text(TEMPLATE)
+    (other / "chat_template.json").write_text(json.dumps({"chat_template": TEMPLATE}))
+    settings = json.loads((other / "tokenizer_config.json").read_text())
+    (other / "tokenizer_config.json").write_text(json.dumps(settings | {"chat_template": TEMPLATE}))
+    return other
+
+
 def test_the_checkpoints_own_chat_template_changes_nothing(bench: Path, model: Path, tmp_path: Path) -> None:
+    other = templated(model, tmp_path / "model")
+    assert score(bench, other, tmp_path / "a")[1] == score(bench, model, tmp_path / "b")[1]
+
+
+def test_the_checkpoints_own_settings_change_nothing_where_answers_are_sampled(model: Path, tmp_path: Path) -> None:
+    decoding = msgspec.structs.replace(task("tiny").decoding, temperature=1.0, top_p=0.95)
+    bench = lay("tiny", tmp_path / "bench", task=msgspec.structs.replace(task("tiny"), decoding=decoding), limit=8)
     other = copy(model, tmp_path / "model")
-    (other / "chat_template.jinja").write_text("{{ messages[0].content }} the answer is:")
+    (other / "generation_config.json").write_text(json.dumps(GENERATION))
     assert score(bench, other, tmp_path / "a")[1] == score(bench, model, tmp_path / "b")[1]
 
 
 def test_the_benchs_chat_template_is_used(bench: Path, model: Path, tmp_path: Path) -> None:
     chatting = lay("tiny", tmp_path / "bench", chat_template=families.template("chatml"))
-    other = copy(model, tmp_path / "model")
-    (other / "chat_template.jinja").write_text("{{ messages[0].content }} the answer is:")
+    other = templated(model, tmp_path / "model")
     (result, rows), (_, plain) = score(chatting, other, tmp_path / "a"), score(bench, model, tmp_path / "b")
     assert result["chat_template"] is True
     assert not {row["prompt_digest"] for row in rows} & {row["prompt_digest"] for row in plain}
@@ -158,7 +159,7 @@ def test_an_answer_ends_where_the_template_ends_a_turn(model: Path) -> None:
     from transformers import AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(model)
-    ends = cell.end_of_turn(tokenizer, families.template("chatml"))
+    ends = cell_engine.end_of_turn(tokenizer, families.template("chatml"))
     assert ends == (["<|im_end|>"], [tokenizer.convert_tokens_to_ids("<|im_end|>")])
 
 
@@ -170,21 +171,48 @@ def test_several_samples_a_question_are_kept_and_averaged(model: Path, tmp_path:
     assert any(len(set(row["responses"])) > 1 for row in rows)
 
 
-def test_when_memory_is_used_up_the_batch_is_halved_and_said(model: Path, tmp_path: Path) -> None:
-    bench = lay("tiny", tmp_path / "bench")
-    with (bench / "scorer.py").open("a") as file:
-        file.write(
-            "\n\ninner, mark = process_results, __import__('pathlib').Path(__file__).with_name('used')\n\n\n"
-            "def process_results(doc, results):\n"
-            "    if not mark.exists():\n        mark.touch()\n        raise MemoryError\n"
-            "    return inner(doc, results)\n"
-        )
-    result, _ = score(bench, model, tmp_path / "out", "--batch-size", "6")
+class Cramped(cell_engine.Hf):
+    """Has memory for three questions at a time, and counts what it is asked."""
+
+    counted: list[tuple[str, int]] = []
+
+    def answer(self, asked: list[Asked], batch: int) -> cell_engine.Answers:
+        for answered in super().answer(asked, batch):
+            if len(answered) > 3 and len(self.counted) >= 12:
+                raise MemoryError
+            self.counted.extend(one.key for one, _ in answered)
+            yield answered
+
+
+def test_when_memory_is_used_up_the_batch_is_halved_and_said_and_no_answer_lost(
+    bench: Path, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, expected = score(bench, model, tmp_path / "undisturbed", "--batch-size", "6")
+    monkeypatch.setitem(cell_engine.ENGINES, "hf", Cramped)
+    monkeypatch.setattr(Cramped, "counted", [])
+    result, rows = score(bench, model, tmp_path / "out", "--batch-size", "6")
     assert result["batch_size"] == 3
-    assert result["tries"] == [
-        {"batch_size": 6, "outcome": "out of memory"},
-        {"batch_size": 3, "outcome": "done"},
+    assert [(one["batch_size"], one["outcome"], one["answered"]) for one in result["tries"]] == [
+        (6, "out of memory", 12),
+        (3, "done", 12),
     ]
+    assert len(set(Cramped.counted)) == len(Cramped.counted) == 24
+    assert [row["score"] for row in rows] == [row["score"] for row in expected]
+
+
+def test_an_engine_that_fails_is_the_hosts_fault(
+    bench: Path,
+    model: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def crash(*_: object) -> None:
+        raise RuntimeError("CUDA error: an illegal memory access was encountered")
+
+    monkeypatch.setitem(cell_engine.ENGINES, "hf", crash)
+    assert cell.main(["--bench", str(bench), "--model", str(model), "--out", str(tmp_path)]) == 75
+    assert capsys.readouterr().err.splitlines()[-1].startswith("host: the engine failed: RuntimeError")
 
 
 def test_weights_that_are_cut_off_are_the_checkpoints_fault(
@@ -260,5 +288,5 @@ def test_one_that_is_killed_leaves_no_result(bench: Path, model: Path, tmp_path:
 )
 def test_a_processor_says_whether_it_computes_in_bfloat16(flags: str, quick: bool, tmp_path: Path) -> None:
     (tmp_path / "cpuinfo").write_text(flags)
-    assert cell.computes_in_bfloat16(tmp_path / "cpuinfo") is quick
-    assert cell.computes_in_bfloat16(tmp_path / "none") is False
+    assert cell_engine.computes_in_bfloat16(tmp_path / "cpuinfo") is quick
+    assert cell_engine.computes_in_bfloat16(tmp_path / "none") is False

@@ -40,6 +40,7 @@ LIES = {
     "another decoding": "result['decoding'] = result['decoding'] | {'max_tokens': 999}; write()",
     "worked examples": "result['few_shot'] = 2; write()",
     "another backend": "result['backend'] = 'vllm'; write()",
+    "a try of negative time": "result['tries'] = [{'batch_size': 1, 'outcome': 'done', 'seconds': -1}]; write()",
     "negative time": "result['seconds'] = -1; write()",
     "another digest": "result['questions_digest'] = 'sha256:0'; write()",
     "nothing": "",
@@ -119,7 +120,98 @@ def test_one_that_the_kernel_killed_is_tried_again_with_a_smaller_batch(
     pretend(bench, "'--batch-size' in options or os.kill(os.getpid(), 9)\nwrite()")
     found = run(bench, model, tmp_path / "out")
     assert isinstance(found, Measurement)
-    assert [(one.batch_size, one.outcome) for one in found.tries] == [(0, "killed, probably for memory")]
+    assert [one.outcome for one in found.tries] == ["killed, probably for memory"]
+
+
+FAULTS = {
+    "sys.exit(75)": "the engine failed",
+    "os.kill(os.getpid(), 11)": "the engine crashed with exit code 139",
+    "os.kill(os.getpid(), 6)": "the engine crashed with exit code 134",
+}
+
+
+@pytest.mark.parametrize(("fault", "told"), FAULTS.items())
+def test_an_engine_that_failed_is_started_again_with_less_memory_and_the_same_decoding(
+    bench: Path, model: Path, tmp_path: Path, fault: str, told: str
+) -> None:
+    pretend(bench, f"float(options.get('--memory', 1)) < 0.7 or {fault}\nresult['versions'] = options\nwrite()")
+    found = run(bench, model, tmp_path / "out", backend="vllm")
+    assert isinstance(found, Measurement)
+    assert (found.versions["--batch-size"], found.versions["--memory"]) == ("64", "0.65")
+    assert found.versions["--last-try"] == told
+    assert sorted(found.versions) == sorted(
+        ["--bench", "--model", "--out", "--few-shot", "--backend", "--resume", "--last-try", "--batch-size", "--memory"]
+    )
+
+
+def test_a_fault_of_our_own_program_is_not_tried_again(bench: Path, model: Path, tmp_path: Path) -> None:
+    pretend(bench, "sys.exit(1) if '--last-try' not in options else write()")
+    with pytest.raises(InfrastructureError, match="exit code 1"):
+        run(bench, model, tmp_path / "out")
+
+
+# An evaluator that finds answers where it left them, as long as the very same is asked of it.
+KEEPING = """
+kept = out / "answers.jsonl"
+result["versions"] = {"found": kept.read_text() if kept.is_file() else "nothing"}
+kept.write_text(options["--resume"])
+"""
+
+
+def test_a_killed_measurement_is_taken_up_where_the_very_same_model_is_named(
+    bench: Path, model: Path, tmp_path: Path
+) -> None:
+    pretend(bench, KEEPING + "(out / 'left').touch(); (out / 'link').symlink_to('/'); sys.exit(1)")
+    with pytest.raises(InfrastructureError):
+        run(bench, model, tmp_path / "out", model_digest="sha256:1")
+    pretend(bench, KEEPING + "result['versions']['left'] = str(os.listdir(out)); write()")
+    found = run(bench, model, tmp_path / "out", model_digest="sha256:1")
+    assert isinstance(found, Measurement)
+    assert found.versions == {"found": "sha256:1", "left": "['answers.jsonl']"}
+    assert found.model == "sha256:1"
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["cell.log", "questions.jsonl", "result.json"]
+
+
+def test_a_model_without_a_digest_takes_up_nothing(bench: Path, model: Path, tmp_path: Path) -> None:
+    pretend(bench, KEEPING + "sys.exit(1)")
+    with pytest.raises(InfrastructureError):
+        run(bench, model, tmp_path / "out")
+    pretend(bench, KEEPING + "write()")
+    found = run(bench, model, tmp_path / "out")
+    assert isinstance(found, Measurement)
+    assert found.versions == {"found": "nothing"}
+
+
+def test_answers_that_became_a_link_are_not_followed(bench: Path, model: Path, tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "answers.jsonl").write_text("kept")
+    (tmp_path / "out" / "job").symlink_to(tmp_path / "elsewhere")
+    pretend(bench, KEEPING + "write()")
+    found = run(bench, model, tmp_path / "out", model_digest="sha256:1")
+    assert isinstance(found, Measurement)
+    assert found.versions == {"found": "nothing"}
+    assert (tmp_path / "elsewhere" / "answers.jsonl").read_text() == "kept"
+
+
+@pytest.mark.parametrize(
+    ("again", "same"),
+    [({}, True), ({"model_digest": "sha256:2"}, False), ({"few_shot": 2}, False), ({"model_digest": ""}, False)],
+)
+def test_a_whole_measurement_of_the_very_same_is_not_taken_again(
+    bench: Path, model: Path, tmp_path: Path, again: dict[str, Any], same: bool
+) -> None:
+    pretend(bench, "result['versions'] = {'at': str(__import__('time').time_ns())}\nwrite()")
+    options = {"model_digest": "sha256:1"}
+    first = run(bench, model, tmp_path / "out", **options)
+    assert (run(bench, model, tmp_path / "out", **options | again) == first) is same
+
+
+def test_a_measurement_whose_questions_were_changed_is_taken_again(bench: Path, model: Path, tmp_path: Path) -> None:
+    pretend(bench, "result['versions'] = {'at': str(__import__('time').time_ns())}\nwrite()")
+    first = run(bench, model, tmp_path / "out", model_digest="sha256:1")
+    (tmp_path / "out" / "questions.jsonl").write_text("{}")
+    assert run(bench, model, tmp_path / "out", model_digest="sha256:1") != first
 
 
 def test_one_that_is_killed_every_time_is_our_fault(bench: Path, model: Path, tmp_path: Path) -> None:
