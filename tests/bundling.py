@@ -55,7 +55,7 @@ def drawn(folder: Path, **changes: Any) -> Plan:
     return factory.plan(folder, **values | changes)
 
 
-def sealed(where: Path, *, run: str = "made-run", right: int = 9, **changes: Any) -> RunFolder:
+def sealed(where: Path, *, run: str = "made-run", right: int = 9, human: int = 0, **changes: Any) -> RunFolder:
     """A run that was scored, with so many of 32 answers right, sealed by the pipeline itself."""
     (where / "agent").mkdir(parents=True, exist_ok=True)
     made = drawn(where, run=run, **changes)
@@ -85,7 +85,8 @@ def sealed(where: Path, *, run: str = "made-run", right: int = 9, **changes: Any
     )
     if made.agent.api:
         write_lines(folder.gateway / "ledger.jsonl", exchange(1, 0.25, 1000))
-    for name, number in (("base", 2), ("few_shot", 5), ("final", right)):
+    measured = [("base", 2), ("few_shot", 5), ("final", right)] + ([("human", human)] if human else [])
+    for name, number in measured:
         measurement(folder.evaluation / name, made, number, few_shot=2 if name == "few_shot" else 0)
     pipeline.seal(Run(made, folder, where / "cache", Local(), Silent()))
     return folder

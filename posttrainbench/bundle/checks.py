@@ -160,7 +160,7 @@ def budgets(bundle: Unpacked) -> Iterator[str]:
         yield f"The agent's model cost {told.usage.cost_usd:.4f} USD; its budget was {drawn.max_usd:g} USD."
 
 
-MEASURED = ("base", "few_shot", "final")
+MEASURED = ("base", "few_shot", "human", "final")
 """Folders below evaluation/, and fields of the record."""
 
 
@@ -213,6 +213,7 @@ def recomputed(bundle: Unpacked) -> Iterator[str]:
             base=measure.outcomes(place / "base"),
             few_shot=measure.outcomes(place / "few_shot") if told.few_shot else None,
             final=measure.outcomes(place / "final"),
+            human=measure.outcomes(place / "human") if told.human else None,
             seed=told.plan.seed,
         )
     if changed := _changed(wanted, told.scores):

@@ -55,6 +55,16 @@ def test_a_bundle_of_a_sealed_run_passes_every_check(run: RunFolder, tmp_path: P
     assert not any("named after" in note for note in report.notes)
 
 
+def test_a_human_baseline_is_checked_like_the_other_measurements(tmp_path: Path) -> None:
+    folder = bundling.sealed(tmp_path / "runs", human=20)
+    bundle.seal(folder, tmp_path / "whole.ptb.tar.gz")
+    report = bundle.verify(tmp_path / "whole.ptb.tar.gz", bundling.KNOWN)
+    assert report.failures == []
+    made = bundling.held(tmp_path / "whole.ptb.tar.gz", tmp_path / "out")
+    raised = record("human", "score", to=0.9)(made)
+    assert any("human" in reason for reason in reasons(verified(resealed(raised), tmp_path)))
+
+
 def test_it_is_the_same_file_every_time(run: RunFolder, tmp_path: Path) -> None:
     first = bundle.seal(run, tmp_path / "a", environment={})
     assert first == bundle.seal(run, tmp_path / "b", environment={})
