@@ -164,6 +164,11 @@ def _api(agent: Agent, chosen: Variant) -> Api | None:
     return msgspec.structs.replace(api, model=chosen.model) if api and chosen.model else api
 
 
+def usual_backend(cards: int) -> str:
+    """What generates answers unless somebody says otherwise; runs and baselines must agree, or they do not compare."""
+    return "vllm" if cards else "hf"
+
+
 def bounded(task: Task, protocol: Protocol) -> Task:
     """The task with what the protocol bounds of its decoding."""
     decoding = task.decoding

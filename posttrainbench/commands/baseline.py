@@ -39,7 +39,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "--sandbox", default="local", metavar="S", help=f"{' or '.join(kinds.KINDS)} (default: %(default)s)"
     )
     parser.add_argument(
-        "--backend", choices=["hf", "vllm"], default="hf", help="what generates answers (default: %(default)s)"
+        "--backend", choices=["hf", "vllm"], help="what generates answers (default: as runs: vllm with a GPU)"
     )
     parser.add_argument("--json", action="store_true", help="print the record as JSON")
     options.places(parser)
@@ -93,7 +93,7 @@ def draw(args: argparse.Namespace, settings: Settings) -> Plan:
         seed=0,
         limit=limit,
         sandbox=args.sandbox,
-        backend=args.backend,
+        backend=args.backend or plan.usual_backend(protocol.gpus),
         packages=plan.versions(),
         code=plan.code_digest(),
         images=kinds.images(args.sandbox),

@@ -38,7 +38,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", metavar="M", help="harbor: the base model")
     parser.add_argument("--protocol", default="sealed-v1", metavar="P", help="harbor: the rules (default: %(default)s)")
     parser.add_argument("--limit", type=int, metavar="N", help="harbor: score N test questions")
-    parser.add_argument("--backend", choices=["hf", "vllm"], default="hf", help="harbor: what generates answers")
+    parser.add_argument("--backend", choices=["hf", "vllm"], help="harbor: what generates answers")
     parser.add_argument(
         "--weights", action="store_true", help="harbor: copy a hub model into the task, as a gated one needs"
     )
@@ -98,6 +98,7 @@ def _harbor(args: argparse.Namespace, settings: Settings) -> int:
         "agent": "base",
         "command": [],
         "hours": None,
+        "gpus": None,
         "seed": 0,
         "max_usd": None,
         "max_tokens": None,

@@ -117,7 +117,7 @@ def draw(args: argparse.Namespace, settings: Settings) -> Plan:
         seed=args.seed,
         limit=limit,
         sandbox=args.sandbox,
-        backend=args.backend or ("vllm" if cards else "hf"),
+        backend=args.backend or plan.usual_backend(cards),
         packages=plan.versions(),
         code=plan.code_digest(),
         images=kinds.images(args.sandbox),
