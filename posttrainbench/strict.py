@@ -7,6 +7,7 @@ written beside its place, synced, and renamed, so that a reader meets the old co
 import hashlib
 import json
 import os
+import stat
 import tempfile
 import tomllib
 from collections.abc import Iterable, Iterator
@@ -54,6 +55,19 @@ def read_toml(path: Path, kind: type[T]) -> T:
         raise ConfigError(f"{path} is not valid TOML: {error}.") from error
     except msgspec.ValidationError as error:
         raise ConfigError(f"{path}: {error}.") from error
+
+
+def read_regular(path: Path, most: int) -> bytes:
+    """A file that a stranger may have laid there: no link is followed, no pipe waited for. Raises OSError, and
+    ValueError where it is no regular file or has more than `most` bytes."""
+    handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    with os.fdopen(handle, "rb") as file:
+        if not stat.S_ISREG(os.fstat(handle).st_mode):
+            raise ValueError(f"{path.name} is not a regular file")
+        content = file.read(most + 1)
+    if len(content) > most:
+        raise ValueError(f"{path.name} is larger than {most} bytes")
+    return content
 
 
 @overload

@@ -12,6 +12,7 @@ from posttrainbench.strict import (
     digest_value,
     manifest,
     read_json,
+    read_regular,
     read_toml,
     write_bytes,
     write_json,
@@ -96,3 +97,19 @@ def test_a_manifest_leaves_out_links_and_caches(tmp_path: Path) -> None:
     (tmp_path / "__pycache__").mkdir()
     (tmp_path / "__pycache__" / "x.pyc").write_bytes(b"x")
     assert list(manifest(tmp_path)) == ["sub/file"]
+
+
+def test_a_stranger_s_file_is_read_up_to_its_bound(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"12345")
+    assert read_regular(tmp_path / "file", 5) == b"12345"
+    with pytest.raises(ValueError, match="larger than 4 bytes"):
+        read_regular(tmp_path / "file", 4)
+
+
+@pytest.mark.parametrize("kind", ["link", "pipe", "folder"])
+def test_what_is_no_file_is_neither_followed_nor_waited_for(kind: str, tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"12345")
+    path = tmp_path / "it"
+    {"link": lambda: path.symlink_to("file"), "pipe": lambda: os.mkfifo(path), "folder": path.mkdir}[kind]()
+    with pytest.raises((OSError, ValueError)):
+        read_regular(path, 5)

@@ -18,11 +18,11 @@ from posttrainbench.agent.result import Sample, read_telemetry
 from posttrainbench.gateway import ledger, traffic
 from posttrainbench.record import Record
 from posttrainbench.strict import digest_file
+from posttrainbench.transcript import read_clock
 from posttrainbench.transcript.exchanges import Exchange, exchanges
 
 MAX_BYTES = 96 * 2**20
 """Of a file that is read for a page."""
-MAX_STARTED_BYTES = 65536
 MAX_SCORES = 200
 MAX_SCANNED = 100_000
 """Characters at a text's end in which scores are looked for."""
@@ -120,7 +120,8 @@ class Traces:
 def read(record: Record, folder: Path) -> Traces:
     """Everything that is there."""
     found = Traces()
-    clock = _clock(folder / "session" / "started.json")
+    # On no list of artefacts: it moves times, and changes no number.
+    clock = read_clock(folder / "session" / "started.json")
     start = datetime.datetime.fromisoformat(clock.utc) if clock else None
 
     def part(name: str, load: Callable[[Path], T]) -> T | None:
@@ -182,21 +183,6 @@ def content(value: Any) -> str:
 def results(step: Step) -> Sequence[Result]:
     """Results of a step."""
     return step.observation.results if step.observation else ()
-
-
-class _Clock(msgspec.Struct, frozen=True):
-    monotonic: float
-    utc: str
-
-
-def _clock(path: Path) -> _Clock | None:
-    """The supervisor's clock, which is on no list of artefacts: it moves times, and changes no number."""
-    try:
-        with path.open("rb") as file:
-            clock = msgspec.json.decode(file.read(MAX_STARTED_BYTES), type=_Clock)
-        return clock if datetime.datetime.fromisoformat(clock.utc).tzinfo else None
-    except (OSError, msgspec.DecodeError, ValueError):
-        return None
 
 
 def _since(start: datetime.datetime | None, timestamp: str | None) -> float | None:

@@ -40,6 +40,7 @@ def main(args: argparse.Namespace) -> int:
     """Build, and serve if asked."""
     from posttrainbench.board import published, site
 
+    address = _address(args.listen)
     folders = args.folders or [options.load(args).runs]
     built = site.build(
         [Path(one) for one in folders],
@@ -54,19 +55,24 @@ def main(args: argparse.Namespace) -> int:
         f"{args.out / 'index.html'}: {built.runs} runs on {built.boards} boards; {built.made} runs made anew, "
         f"{built.written} files written"
     )
-    return _serve(args.out, args.listen) if args.what == "serve" else 0
+    return _serve(args.out, address) if args.what == "serve" else 0
 
 
-def _serve(folder: Path, listen: str) -> int:
+def _address(listen: str) -> tuple[str, int]:
     host, _, port = listen.rpartition(":")
-    if not host or not port.isdigit() or int(port) > 65535:
+    if not host or not (port.isascii() and port.isdigit()) or int(port) > 65535:
         raise UsageError(f"--listen {listen!r} is no address with a port; write it as 127.0.0.1:8000.")
+    return host, int(port)
+
+
+def _serve(folder: Path, address: tuple[str, int]) -> int:
     handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(folder))
     try:
-        server = http.server.ThreadingHTTPServer((host, int(port)), handler)
+        server = http.server.ThreadingHTTPServer(address, handler)
     except OSError as error:
-        raise UsageError(f"Cannot listen on {listen}: {error.strerror}. Choose another port with --listen.") from error
+        where = f"{address[0]}:{address[1]}"
+        raise UsageError(f"Cannot listen on {where}: {error.strerror}. Choose another port with --listen.") from error
     with server:
-        print(f"http://{host}:{server.server_port}/ (Ctrl-C ends it)", file=sys.stderr, flush=True)
+        print(f"http://{address[0]}:{server.server_port}/ (Ctrl-C ends it)", file=sys.stderr, flush=True)
         server.serve_forever()
     return 0

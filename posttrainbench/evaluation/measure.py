@@ -6,7 +6,6 @@ job/answers.jsonl, which the next one goes on from.
 """
 
 import hashlib
-import os
 import secrets
 import shutil
 import stat
@@ -22,7 +21,16 @@ from posttrainbench.evaluation import CheckpointUnusable, Measurement, Question,
 from posttrainbench.evaluation.bench import Bench
 from posttrainbench.evaluation.cell_answers import INTERRUPTED
 from posttrainbench.sandbox import JobResult, JobSpec, Mounts, Sandbox, absolute
-from posttrainbench.strict import digest_bytes, digest_file, digest_folder, disk, read_json, write_json, write_lines
+from posttrainbench.strict import (
+    digest_bytes,
+    digest_file,
+    digest_folder,
+    disk,
+    read_json,
+    read_regular,
+    write_json,
+    write_lines,
+)
 
 Measured = Measurement | CheckpointUnusable
 
@@ -216,7 +224,7 @@ def _outcome(
     job = out / "job"
     try:
         declared = read_json(bench / "bench.json", Bench)
-        written = _decode(_content(job / "result.json", MAX_RESULT_BYTES), Written)
+        written = _decode(read_regular(job / "result.json", MAX_RESULT_BYTES), Written)
         ids = _ids(bench / "questions.jsonl", declared)
         questions = _questions(job / "questions.jsonl", written, declared, ids)
         _check(written, declared, few_shot, backend, questions)
@@ -240,18 +248,6 @@ COPIED = (
 )
 
 
-def _content(path: Path, most: int) -> bytes:
-    """The bytes of a regular file of bounded size; no link is followed, no pipe waited for."""
-    handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    with os.fdopen(handle, "rb") as file:
-        if not stat.S_ISREG(os.fstat(handle).st_mode):
-            raise ValueError(f"{path.name} is not a regular file")
-        content = file.read(most + 1)
-    if len(content) > most:
-        raise ValueError(f"{path.name} is larger than {most} bytes")
-    return content
-
-
 def _decode(content: bytes, kind: type[T]) -> T:
     return msgspec.json.decode(content, type=kind)
 
@@ -267,7 +263,7 @@ def _ids(path: Path, declared: Bench) -> list[str]:
 def _questions(path: Path, written: Written, declared: Bench, ids: list[str]) -> list[Question]:
     """The questions' outcomes, each with its mean computed anew."""
     samples = declared.decoding.samples
-    content = _content(path, len(ids) * (samples * MAX_LINE_BYTES + 4096))
+    content = read_regular(path, len(ids) * (samples * MAX_LINE_BYTES + 4096))
     if digest_bytes(content) != written.questions_digest:
         raise ValueError("questions.jsonl is not the file that result.json names")
     questions = [_decode(line, Question) for line in content.split(b"\n") if line]

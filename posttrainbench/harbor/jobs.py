@@ -8,7 +8,6 @@ A job's folder may be anybody's. Files are bounded, links are not followed, text
 
 import datetime
 import os
-import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
@@ -17,7 +16,7 @@ import msgspec
 
 from posttrainbench.board import text
 from posttrainbench.errors import UsageError
-from posttrainbench.strict import Value, digest_bytes
+from posttrainbench.strict import Value, digest_bytes, read_regular
 from posttrainbench.transcript import atif
 
 MAX_BYTES = 32 * 2**20
@@ -140,7 +139,7 @@ def _trials(folder: Path) -> Iterator[Path]:
 
 
 def _trial(folder: Path, path: Path) -> ForeignTrial:
-    content = _content(path / "result.json", MAX_BYTES)
+    content = read_regular(path / "result.json", MAX_BYTES)
     told = msgspec.json.decode(content, type=_Trial)
     given = (told.verifier_result.rewards if told.verifier_result else None) or {}
     rewards = dict(sorted(given.items())[:MAX_REWARDS])
@@ -186,22 +185,10 @@ def _trajectory(path: Path) -> tuple[str, int]:
     if (path / "agent").is_symlink() or not os.path.lexists(path / name):
         return "", 0
     try:
-        document: Any = msgspec.json.decode(_content(path / name, MAX_TRAJECTORY))
+        document: Any = msgspec.json.decode(read_regular(path / name, MAX_TRAJECTORY))
         return name, len(atif.validate(document))
     except (OSError, ValueError, RecursionError):
         return name, 1
-
-
-def _content(path: Path, most: int) -> bytes:
-    """A regular file of bounded size; no link is followed, no pipe waited for."""
-    handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    with os.fdopen(handle, "rb") as file:
-        if not stat.S_ISREG(os.fstat(handle).st_mode):
-            raise ValueError(f"{path.name} is not a regular file")
-        content = file.read(most + 1)
-    if len(content) > most:
-        raise ValueError(f"{path.name} is larger than {most} bytes")
-    return content
 
 
 def _clean(value: str) -> str:

@@ -17,7 +17,7 @@ from posttrainbench.catalog import Pattern
 from posttrainbench.folder import RunFolder
 from posttrainbench.gateway.ledger import Begin, End
 from posttrainbench.plan import Plan
-from posttrainbench.strict import Value, write_bytes
+from posttrainbench.strict import Value, read_regular, write_bytes
 from posttrainbench.transcript import atif, causes, compose, exchanges, native, output, reconcile, steps, supplement
 
 __all__ = ["Incident", "Sample", "Summary", "write"]
@@ -73,7 +73,7 @@ def write(
     `model`: what the agent's model is called; `patterns`: the agent's `errors`; `ledger`: lines of the gateway's, None
     where there was no gateway; `turns`: when each start of the agent's command was, in seconds since the session's
     start; `prompt`: what the agent was told. Raises StorageError when the disk refuses."""
-    clock = _clock(folder.session / "started.json")
+    clock = read_clock(folder.session / "started.json")
     start = datetime.datetime.fromisoformat(clock.utc) if clock else None
     known = exchanges.exchanges(ledger or (), clock.monotonic) if clock else []
     format_ = plan.agent.transcript
@@ -112,11 +112,10 @@ def write(
     )
 
 
-def _clock(path: Path) -> Clock | None:
+def read_clock(path: Path) -> Clock | None:
     """The supervisor's clock; None where the session never began."""
     try:
-        with path.open("rb") as file:
-            clock = msgspec.json.decode(file.read(MAX_CLOCK_BYTES), type=Clock)
+        clock = msgspec.json.decode(read_regular(path, MAX_CLOCK_BYTES), type=Clock)
         return clock if datetime.datetime.fromisoformat(clock.utc).tzinfo else None
     except (OSError, msgspec.DecodeError, ValueError):
         return None

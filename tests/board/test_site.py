@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import siting
 
+from posttrainbench import cli
 from posttrainbench.board import keeping, site
 from posttrainbench.errors import UsageError
 
@@ -225,3 +226,12 @@ def test_an_interrupted_build_is_taken_up(runs: Path, tmp_path: Path) -> None:
     keeping.write(out, keeping.Manifest(code="another"))
     (out / "half.html").write_text("half")
     assert site.build([runs], out, processes=1).made == 10
+
+
+@pytest.mark.parametrize("listen", ["8000", "host:port", "127.0.0.1:70000", "127.0.0.1:²"])
+def test_a_wrong_address_is_refused_before_anything_is_built(
+    listen: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["leaderboard", "serve", str(tmp_path), "--out", str(tmp_path / "site"), "--listen", listen]) == 2
+    assert "no address with a port" in capsys.readouterr().err
+    assert not (tmp_path / "site").exists()
