@@ -17,6 +17,7 @@ lint: $(STAMP)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python -c "from posttrainbench import record; print(record.schema().decode(), end='')" | diff -u docs/record.schema.json -
 
 $(STAMP): pyproject.toml
 	$(PYTHON) -m venv $(VENV)

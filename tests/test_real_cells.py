@@ -23,7 +23,7 @@ def run(*words: str, cwd: Path) -> dict[str, Any]:
 
 @pytest.mark.slow
 def test_the_untouched_model_gains_nothing_on_real_questions(tmp_path: Path) -> None:
-    record = run("--agent", "base", *BFCL, "--limit", "30", cwd=tmp_path)
+    record = run("--agent", "base", *BFCL, cwd=tmp_path)
     gain = record["scores"]["gain"]
     assert record["outcome"] == "scored"
     assert gain["value"] == 0
