@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from posttrainbench import supervisor
+from posttrainbench.supervisor.usage import SAMPLE_SECONDS, Usage
 
 PYTHON = sys.executable
 
@@ -37,7 +38,7 @@ def lay(folder: Path, command: list[str], **changes: object) -> Path:
 
 
 def begin(session: Path) -> subprocess.Popen[bytes]:
-    return subprocess.Popen([PYTHON, supervisor.__file__, str(session)])
+    return subprocess.Popen([PYTHON, supervisor.PROGRAM, str(session)])
 
 
 def run(folder: Path, command: list[str], **changes: object) -> dict:
@@ -304,7 +305,7 @@ def test_a_full_disk_costs_output_but_not_the_result(tmp_path):
     session = lay(tmp_path, ["sh", "-c", "yes | head -c 3000000; echo end; exit 6"], max_output_bytes=4_000_000)
     script = f"""
         mount -t tmpfs -o size=256k none {tmp_path}/small || exit 77
-        cp {session}/spec.json {tmp_path}/small && {PYTHON} {supervisor.__file__} {tmp_path}/small || exit 1
+        cp {session}/spec.json {tmp_path}/small && {PYTHON} {supervisor.PROGRAM} {tmp_path}/small || exit 1
         cp {tmp_path}/small/result.json {session}
     """
     (tmp_path / "small").mkdir()
@@ -337,7 +338,7 @@ def test_telemetry_of_gpus_comes_from_a_program_that_may_hang(tmp_path, hangs):
     program.chmod(0o755)
     session = lay(tmp_path, ["sleep", "100"], seconds=6.0 if hangs else 2.0, grace_seconds=0.5)
     env = os.environ | {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
-    assert subprocess.run([PYTHON, supervisor.__file__, str(session)], env=env, timeout=60).returncode == 0
+    assert subprocess.run([PYTHON, supervisor.PROGRAM, str(session)], env=env, timeout=60).returncode == 0
     first = json.loads((session / "telemetry.jsonl").read_text().splitlines()[0])
     known = {"index": 0, "utilization.gpu": 87, "memory.used": 1024, "memory.total": 81559, "power.draw": 310.55}
     assert first["gpus"] == ([] if hangs else [known])
@@ -353,9 +354,9 @@ def lay_folders(tmp_path: Path, command: list[str], limit: int) -> Path:
     return lay(tmp_path, command, max_disk_bytes=limit, **folders)
 
 
-def measured(tmp_path: Path, *names: str, limit: int = 0) -> supervisor.Usage:
+def measured(tmp_path: Path, *names: str, limit: int = 0) -> Usage:
     """A whole walk through folders."""
-    usage = supervisor.Usage([str(tmp_path / name) for name in names], limit)
+    usage = Usage([str(tmp_path / name) for name in names], limit)
     while not usage.whole:
         usage.due = 0
         usage.tick()
@@ -370,7 +371,7 @@ def test_folders_that_take_too_much_end_the_session(tmp_path):
     result = json.loads((session / "result.json").read_text())
     assert (result["reason"], result["exit_code"]) == ("disk_limit", None)
     assert re.fullmatch(r"Its folders took 0\.01 GB on the disk, of 0\.01 GB at most\.", result["detail"])
-    assert time.monotonic() - begun < 3 * supervisor.SAMPLE_SECONDS
+    assert time.monotonic() - begun < 3 * SAMPLE_SECONDS
 
 
 def test_a_single_file_is_held_to_the_limit_by_the_kernel(tmp_path):
@@ -413,7 +414,7 @@ def test_a_tree_of_any_depth_is_measured_in_slices(tmp_path):
     with os.fdopen(os.open("file", os.O_WRONLY | os.O_CREAT, dir_fd=deep), "wb") as file:
         file.write(bytes(50_000_000))
     os.close(deep)
-    usage = supervisor.Usage([str(tmp_path)], 0)
+    usage = Usage([str(tmp_path)], 0)
     longest = 0.0
     while not usage.whole:
         before = time.monotonic()

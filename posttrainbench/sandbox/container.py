@@ -24,7 +24,7 @@ from typing import Any
 
 import msgspec
 
-from posttrainbench import relay, supervisor
+from posttrainbench import supervisor
 from posttrainbench.errors import UsageError
 from posttrainbench.journal import process
 from posttrainbench.sandbox import JobSpec, SessionSpec
@@ -37,8 +37,7 @@ INSIDE = {"workspace": "/ptb/workspace", "bench": "/ptb/bench", "model": "/ptb/m
 INSIDE |= {"home": "/ptb/home", "tmp": "/tmp", "session": "/ptb/session"}  # noqa: S108 - a private folder is there.
 INSIDE |= {"installed": "/ptb/installed", "gateway": "/ptb/gateway"}
 WRITABLE = ("workspace", "home", "tmp")
-SUPERVISOR = "/ptb/supervisor.py"
-RELAY = "/ptb/relay.py"
+SUPERVISOR = "/ptb/supervisor"
 SPEC = "inside.json"
 MARGIN_SECONDS = 600
 """After the deadline and the grace, until `ptb gc` may take a container for abandoned."""
@@ -112,8 +111,7 @@ def session(spec: SessionSpec, image: str, limits: Limits, gpus: list[str], pret
     ]
     mounts += [
         Mount(source=f"{spec.session}/{SPEC}", target=f"{INSIDE['session']}/spec.json"),
-        Mount(source=str(Path(supervisor.__file__).resolve()), target=SUPERVISOR),
-        Mount(source=str(Path(relay.__file__).resolve()), target=RELAY),
+        Mount(source=supervisor.PROGRAM, target=SUPERVISOR),
     ]
     # An owner of the run's folder other than root must be got round.
     more = [] if os.getuid() == 0 else ["DAC_OVERRIDE"]

@@ -17,7 +17,6 @@ from typing import Literal
 
 import msgspec
 
-from posttrainbench import supervisor
 from posttrainbench.errors import InfrastructureError
 from posttrainbench.journal import is_held, process
 from posttrainbench.sandbox import (
@@ -37,6 +36,7 @@ from posttrainbench.sandbox.container import Limits
 from posttrainbench.sandbox.engine import Container, Engine, Mount, Settings
 from posttrainbench.sandbox.leases import Leases, pretended
 from posttrainbench.strict import disk, read_json, write_json
+from posttrainbench.supervisor.processes import KILL_SECONDS
 
 START_SECONDS = 60.0
 LEASE_SECONDS = 7 * 86400.0
@@ -105,7 +105,7 @@ class Docker:
         if self.state(spec, handle) == "running":
             with disk("ask the supervisor to stop"):
                 (Path(spec.session) / "stop").write_text(reason + "\n")
-            until = time.monotonic() + spec.grace_seconds + supervisor.KILL_SECONDS
+            until = time.monotonic() + spec.grace_seconds + KILL_SECONDS
             while self.state(spec, handle) == "running" and time.monotonic() < until:
                 time.sleep(0.05)
         self.engine.kill(container.name(spec))
