@@ -17,10 +17,11 @@ from posttrainbench.catalog import Model
 from posttrainbench.evaluation import baseline
 from posttrainbench.inputs import model
 from posttrainbench.integrity import Audit
-from posttrainbench.pipeline import Run, Stage
+from posttrainbench.pipeline import Stage
 from posttrainbench.plan import AgentPlan
 from posttrainbench.record import Prepared
 from posttrainbench.reporter import following
+from posttrainbench.run import Run
 from posttrainbench.strict import digest_value, write_json
 
 
@@ -63,7 +64,7 @@ def prepare(run: Run) -> None:
 
 def evaluate(run: Run) -> None:
     """Score the base model and, where it has one, its instruct sibling."""
-    plan, out, prepared = run.plan, run.folder.evaluation, pipeline.read_prepared(run)
+    plan, out, prepared = run.plan, run.folder.evaluation, run.prepared()
     weights, digest, what = Path(prepared.model_folder), prepared.model_digest, "base"
     if plan.baseline == "instruct" and plan.model.instruct:
         sibling = Model(name=f"{plan.model.name}-instruct", title="", source=plan.model.instruct)

@@ -440,3 +440,57 @@ def test_one_walk_over_the_limit_is_not_enough(tmp_path):
         usage.due = 0
         usage.tick()
     assert usage.exceeded
+
+
+def test_files_without_content_take_a_share_too(tmp_path):
+    """A disk has so many inodes; what one run takes of them, no other can have."""
+    script = "mkdir many; cd many; seq 2000 | xargs touch; sleep 60"
+    session = lay_folders(tmp_path, ["sh", "-c", script], 16_384_000)
+    assert begin(session).wait(60) == 0
+    result = json.loads((session / "result.json").read_text())
+    assert result["reason"] == "disk_limit"
+    assert re.fullmatch(r"Its folders held 1,0\d\d files, of 1,000 at most\.", result["detail"])
+
+
+HEADLESS = """
+import ctypes, os, signal, sys, threading, time
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+def work():
+    while True:
+        time.sleep(0.1)
+threading.Thread(target=work).start()
+if sys.argv[1:] == ["child"] and os.fork():
+    os._exit(0)
+threading.Thread(target=work).start()
+ctypes.CDLL(None).pthread_exit(None)
+"""
+
+
+@pytest.mark.parametrize("words", [[], ["child"]], ids=["command", "child"])
+def test_a_process_whose_first_thread_ended_is_no_corpse(tmp_path, words):
+    """/proc calls it a zombie, but its other threads go on."""
+    result = run(tmp_path, [PYTHON, "-c", HEADLESS, *words], seconds=2.0)
+    assert result["killed"] == 1
+    assert (result["reason"], result["seconds"] < 20) == ("exited" if words else "deadline", True)
+    assert marked(tmp_path) == []
+
+
+BLIND = """
+import resource, subprocess, time
+from posttrainbench.supervisor.processes import Tree
+tree, (_, most) = Tree(contained=False), resource.getrlimit(resource.RLIMIT_NOFILE)
+tree.main = subprocess.Popen(["sh", "-c", "trap '' TERM; while :; do sleep 0.1; done"], start_new_session=True)
+def meanwhile(seconds):
+    time.sleep(seconds)
+    if tree.main.poll() is not None:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+resource.setrlimit(resource.RLIMIT_NOFILE, (3, most))
+tree.end(0.1, meanwhile)
+print(tree.main.poll())
+"""
+
+
+def test_what_cannot_be_listed_is_ended_all_the_same():
+    """An agent may use up the descriptors of the whole host, and /proc cannot be read without one."""
+    said = subprocess.run([PYTHON, "-c", BLIND], capture_output=True, text=True, timeout=60)
+    assert (said.stdout, said.stderr) == ("-9\n", "")

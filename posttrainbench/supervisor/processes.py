@@ -32,15 +32,18 @@ class Process(NamedTuple):
 
 
 def tree() -> list[Process]:
-    """Every running process below this one but OURS. Orphans are, because it is a subreaper; what ended is reaped."""
+    """Every running process below this one but OURS. Orphans are, because it is a subreaper; what ended is reaped.
+    Raises OSError where /proc cannot be read, as when the host has no descriptor left."""
     children: dict[int, list[Process]] = {}
     for name in filter(str.isdigit, os.listdir("/proc")):
-        with contextlib.suppress(OSError, ValueError, IndexError):
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError, PermissionError, ValueError, IndexError):
             text = Path(f"/proc/{name}/stat").read_bytes()
             # The command's name, in parentheses, may hold anything, parentheses too.
             f = text[text.rindex(b")") + 2 :].split()
+            # A process whose first thread has ended looks like a zombie, and its other threads go on.
+            state = "S" if f[0] == b"Z" and int(f[17]) > 1 else f[0].decode()
             ticks, memory = int(f[11]) + int(f[12]), int(f[21]) * PAGE
-            row = Process(int(name), f[0].decode(), int(f[1]), int(f[2]), ticks, int(f[19]), memory)
+            row = Process(int(name), state, int(f[1]), int(f[2]), ticks, int(f[19]), memory)
             children.setdefault(row.parent, []).append(row)
     found = list(children.get(os.getpid(), []))
     for row in found:
@@ -62,31 +65,36 @@ class Tree:
         self.killed: set[tuple[int, int]] = set()
         """Pid and start of all that was met while it was being ended."""
 
-    def alive(self) -> list[Process]:
-        """What still runs of the tree, wrapper included; counts those that were met."""
+    def alive(self) -> list[Process] | None:
+        """What still runs of the tree, wrapper included; counts those that were met. None where that cannot be seen."""
         if self.main is None:
             return []
         self.main.poll()
-        rows = tree()
+        try:
+            rows = tree()
+        except OSError:
+            return None
         self.killed.update((row.pid, row.start) for row in rows if row.pid not in self.wrapper)
         return rows
 
     def end(self, grace: float, meanwhile: Callable[[float], object]) -> None:
         """SIGTERM to every process, `grace` seconds, then SIGKILL until none is left. `meanwhile` is called with the
         seconds that it may take."""
-        for row in self.alive():
+        for row in self.alive() or []:
             # The wrapper would die of SIGTERM, and all within it at once, without their grace.
             if row.pid not in self.wrapper:
                 send(os.kill, row.pid, signal.SIGTERM)
         until = time.monotonic() + grace
-        while self.alive() and time.monotonic() < until:
+        while self.alive() != [] and time.monotonic() < until:
             meanwhile(TICK_SECONDS)
         until = time.monotonic() + KILL_SECONDS
-        while (rows := self.alive()) and time.monotonic() < until:
+        while (rows := self.alive()) != [] and time.monotonic() < until:
+            if rows is None and self.main and self.main.poll() is None:
+                send(os.killpg, self.main.pid, signal.SIGKILL)
             # A group is killed at one blow, so a process that forks and ends cannot slip through unless it leaves it.
-            for group in {row.group for row in rows} - {os.getpgrp(), 0, 1}:
+            for group in {row.group for row in rows or []} - {os.getpgrp(), 0, 1}:
                 send(os.killpg, group, signal.SIGKILL)
-            for row in rows:
+            for row in rows or []:
                 send(os.kill, row.pid, signal.SIGKILL)
             if self.contained:
                 send(os.kill, -1, signal.SIGKILL)

@@ -57,9 +57,8 @@ class Session:
         self.sampler.close()
         self.output.close()
         if reason == "disk_limit":
-            used, most = self.usage.used / 1e9, self.max_disk / 1e9
-            detail += f"Its folders took {used:.2f} GB on the disk, of {most:.2f} GB at most."
-        if left := len(self.tree.alive()):
+            detail += self.usage.told()
+        if left := len(self.tree.alive() or []):
             detail += f" {left} processes could not be ended."
         if self.output.unwritable:
             detail += f" {self.output.unwritable} bytes of output could not be written: the disk was full."

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from .files import append
-from .processes import OURS, TICKS, WAITED_FOR, tree
+from .processes import OURS, TICKS, WAITED_FOR, Process, tree
 from .usage import SAMPLE_SECONDS, Usage
 
 GPU_FIELDS = "index,utilization.gpu,memory.used,memory.total,power.draw,temperature.gpu"
@@ -69,7 +69,9 @@ class Sampler:
             for name, text in zip(GPU_FIELDS.split(","), line.split(","), strict=False):
                 with contextlib.suppress(ValueError):
                     gpus[-1][name] = float(text)
-        rows = tree()
+        rows: list[Process] = []
+        with contextlib.suppress(OSError):
+            rows = tree()
         ticks = {(row.pid, row.start): row.ticks for row in rows}
         used = sum(count - self.ticks.get(key, 0) for key, count in ticks.items()) / TICKS
         now = time.monotonic()
