@@ -42,6 +42,7 @@ START_SECONDS = 60.0
 LEASE_SECONDS = 7 * 86400.0
 INCIDENTS = "incidents.json"
 PODMAN_GAP = "Under podman, /run and /var/tmp can be written too; what lies there takes of the container's memory."
+MEMORY_GAP = "An agent that hoards memory can have its supervisor ended; its run is then lost, and can be repeated."
 _ACTIVE: set[str] = set()
 """Names of the jobs that this process runs now."""
 
@@ -72,7 +73,8 @@ class Docker:
 
     def isolation(self) -> list[str]:
         """What is not isolated, a sentence each."""
-        return [DISK_GAP, *([PODMAN_GAP] if self.engine.is_podman() else [])]
+        found = [DISK_GAP, *([] if container.holds_memory() else [MEMORY_GAP])]
+        return [*found, PODMAN_GAP] if self.engine.is_podman() else found
 
     def python(self) -> str:
         """The images' interpreter."""
