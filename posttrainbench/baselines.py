@@ -17,11 +17,10 @@ from posttrainbench.catalog import Model
 from posttrainbench.evaluation import baseline
 from posttrainbench.inputs import model
 from posttrainbench.integrity import Audit
-from posttrainbench.pipeline import Stage
+from posttrainbench.pipeline import Run, Stage
 from posttrainbench.plan import AgentPlan
 from posttrainbench.record import Prepared
 from posttrainbench.reporter import following
-from posttrainbench.run import Run
 from posttrainbench.strict import digest_value, write_json
 
 

@@ -29,7 +29,8 @@ from posttrainbench.journal import exclusively
 from posttrainbench.plan import Plan
 from posttrainbench.record import Prepared, Record
 from posttrainbench.reporter import following
-from posttrainbench.run import Run, handle_of
+from posttrainbench.run import Run as Run  # Commands take it from here.
+from posttrainbench.run import handle_of
 from posttrainbench.strict import (
     digest_folder,
     digest_value,

@@ -21,7 +21,6 @@ from posttrainbench.inputs import model
 from posttrainbench.journal import now
 from posttrainbench.plan import Plan
 from posttrainbench.reporter import Reporter, Silent, Terminal
-from posttrainbench.run import Run
 from posttrainbench.sandbox import kinds
 from posttrainbench.settings import Settings
 from posttrainbench.strict import digest_folder
@@ -54,7 +53,7 @@ def main(args: argparse.Namespace) -> int:
     folder = pipeline.create(drawn, settings.runs)
     reporter.say(f"run {drawn.run}")
     sandbox = kinds.open_sandbox(drawn.sandbox, drawn.images)
-    run = Run(drawn, folder, settings.cache, sandbox, reporter)
+    run = pipeline.Run(drawn, folder, settings.cache, sandbox, reporter)
     sealed = pipeline.carry_out(run, baselines.STAGES)
     code = outcome.show(sealed, folder, as_json=args.json)
     if drawn.baseline == "base":

@@ -25,7 +25,6 @@ from posttrainbench.journal import exclusively
 from posttrainbench.plan import Plan, bounded
 from posttrainbench.protocol import Protocol
 from posttrainbench.reporter import Reporter, Silent, Terminal, following
-from posttrainbench.run import Run
 from posttrainbench.sandbox import kinds
 from posttrainbench.settings import Settings
 from posttrainbench.strict import read_json, to_json
@@ -77,7 +76,7 @@ def _again(args: argparse.Namespace, settings: Settings, reporter: Reporter) -> 
             f"Run {plan.run} is scored with {plan.task.decoding.samples} answers a question, so --pass-at can be 1 to "
             f"{plan.task.decoding.samples}. `ptb evaluate {folder.checkpoint} --task {plan.task.name}` samples more."
         )
-    run = Run(plan, folder, settings.cache, kinds.open_sandbox(plan.sandbox, plan.images), reporter)
+    run = pipeline.Run(plan, folder, settings.cache, kinds.open_sandbox(plan.sandbox, plan.images), reporter)
     with tempfile.TemporaryDirectory(dir=folder.path, prefix="again-") as temporary:
         out = Path(temporary)
         with exclusively(folder.lock), reporter.stage("evaluate", "once more"):
