@@ -13,7 +13,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
@@ -41,7 +41,6 @@ from posttrainbench.supervisor.processes import KILL_SECONDS
 START_SECONDS = 60.0
 LEASE_SECONDS = 7 * 86400.0
 INCIDENTS = "incidents.json"
-PODMAN_GAP = "Under podman, /run and /var/tmp can be written too; what lies there takes of the container's memory."
 MEMORY_GAP = "An agent that hoards memory can have its supervisor ended; its run is then lost, and can be repeated."
 _ACTIVE: set[str] = set()
 """Names of the jobs that this process runs now."""
@@ -73,8 +72,7 @@ class Docker:
 
     def isolation(self) -> list[str]:
         """What is not isolated, a sentence each."""
-        found = [DISK_GAP, *([] if container.holds_memory() else [MEMORY_GAP])]
-        return [*found, PODMAN_GAP] if self.engine.is_podman() else found
+        return [DISK_GAP, *([] if container.holds_memory() else [MEMORY_GAP])]
 
     def python(self) -> str:
         """The images' interpreter."""
@@ -223,15 +221,16 @@ class Docker:
     def _note_incidents(self, spec: SessionSpec, found: Container) -> None:
         session = Path(spec.session)
         facts: list[tuple[Happening, str]] = []
-        if found.out_of_memory:
+        result: dict[str, Any] = {}
+        with suppress(OSError, ValueError):
+            result = json.loads((session / "result.json").read_bytes())
+        if found.out_of_memory or result.get("out_of_memory"):
             gigabytes = self.limits.memory_bytes / 1e9
             facts.append(("out_of_memory", f"the kernel ended processes at the container's limit, {gigabytes:.1f} GB"))
         if self.state(spec, None) == "lost":
             facts.append(("supervisor_lost", f"its container ended with {found.exit_code}; {found.error}".strip("; ")))
-        with suppress(OSError, ValueError, KeyError):
-            reason = json.loads((session / "result.json").read_bytes())["reason"]
-            if reason == "stopped" and not (session / "stop").exists():
-                facts.append(("engine_stopped", "the supervisor was told to stop, and not by ptb"))
+        if result.get("reason") == "stopped" and not (session / "stop").exists():
+            facts.append(("engine_stopped", "the supervisor was told to stop, and not by ptb"))
         if (session / preflight.FILE).exists():
             before = read_json(session / preflight.FILE, preflight.Preflight)
             facts += [("gpu_lost", said) for said in preflight.lost(before, preflight.cards(), preflight.xids())]

@@ -54,6 +54,16 @@ def tree() -> list[Process]:
     return [row for row in found if row.state not in "ZX" and row.pid not in OURS]
 
 
+def ended_for_memory() -> int:
+    """How many processes of a container the kernel has ended because its memory was used up, by the container's own
+    control group, of either version. Not every engine tells."""
+    for path in ("/sys/fs/cgroup/memory.events", "/sys/fs/cgroup/memory/memory.oom_control"):
+        with contextlib.suppress(OSError, ValueError):
+            rows = dict(line.split() for line in Path(path).read_text().splitlines())
+            return int(rows.get("oom_kill", 0))
+    return 0
+
+
 class Tree:
     """What a session starts. `contained`: no process but its own can be seen, so all may be killed at one blow."""
 

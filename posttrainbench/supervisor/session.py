@@ -16,7 +16,7 @@ from typing import Any
 from . import relays, wrapper
 from .files import write_json
 from .output import Output, Stream
-from .processes import PR_SET_CHILD_SUBREAPER, PR_SET_PDEATHSIG, PRCTL, TICK_SECONDS, WAITED_FOR, Tree
+from .processes import PR_SET_CHILD_SUBREAPER, PR_SET_PDEATHSIG, PRCTL, TICK_SECONDS, WAITED_FOR, Tree, ended_for_memory
 from .telemetry import Sampler
 from .usage import Usage
 
@@ -72,6 +72,7 @@ class Session:
             "output_bytes": self.output.total,
             "kept_bytes": self.output.kept,
             "killed": len(self.tree.killed),
+            "out_of_memory": ended_for_memory() if self.contained else 0,
             "detail": detail.strip(),
         }
 

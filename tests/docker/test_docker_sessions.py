@@ -158,6 +158,8 @@ def test_killed_at_a_call_and_taken_up_again(call: str, when: str, box: Docker, 
 def test_a_ptb_that_is_not_root_gets_its_agent_s_files_back(box: Docker, tmp_path: Path) -> None:
     address = box.engine.address.removeprefix("unix://")
     group = os.stat(address).st_gid
+    if not os.stat(address).st_mode & 0o020:
+        pytest.skip("the engine's socket is for its owner alone, as podman makes it")
     script = (
         "import sys; from pathlib import Path; sys.path.insert(0, sys.argv[1])\n"
         "from docking import LIMITS, ended, spec; from posttrainbench.sandbox.docker import Docker\n"
