@@ -479,7 +479,8 @@ BLIND = """
 import resource, subprocess, time
 from posttrainbench.supervisor.processes import Tree
 tree, (_, most) = Tree(contained=False), resource.getrlimit(resource.RLIMIT_NOFILE)
-tree.main = subprocess.Popen(["sh", "-c", "trap '' TERM; for i in $(seq 300); do sleep 0.1; done"], start_new_session=True)
+script = "trap '' TERM; for i in $(seq 300); do sleep 0.1; done"
+tree.main = subprocess.Popen(["sh", "-c", script], start_new_session=True)
 def meanwhile(seconds):
     time.sleep(seconds)
     if tree.main.poll() is not None:

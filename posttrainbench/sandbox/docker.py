@@ -81,14 +81,18 @@ class Docker:
     def start(self, spec: SessionSpec) -> Handle:
         """Start the session's container, or adopt the one that was made, and wait until its supervisor runs."""
         session, name = Path(spec.session), container.name(spec)
-        if not (session / "claim").exists():
-            found = self.engine.inspect(name)
-            if found is not None and found.state not in ("created", "running"):
-                self._fail_to_start(spec, found)
-            made = found.id if found is not None else self._make(spec)
-            self.engine.start(made)
-            self._await_start(spec, made)
-        return Handle(kind=self.name, data={"container": name})
+        known = Handle(kind=self.name, data={"container": name})
+        if (session / "claim").exists():
+            return known
+        found = self.engine.inspect(name)
+        if (session / "claim").exists():
+            return known  # Meanwhile it has begun, and may be over.
+        if found is not None and found.state not in ("created", "running"):
+            self._fail_to_start(spec, found)
+        made = found.id if found is not None else self._make(spec)
+        self.engine.start(made)
+        self._await_start(spec, made)
+        return known
 
     def state(self, spec: SessionSpec, handle: Handle | None) -> Literal["absent", "running", "ended", "lost"]:
         """By the supervisor's files and lock alone."""

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 import relaying
-from docking import OWNER, ended, output, spec
+from docking import LIMITS, OWNER, ended, output, spec, until
 
 from posttrainbench.errors import InfrastructureError
 from posttrainbench.sandbox import container
 from posttrainbench.sandbox.docker import Docker
-from posttrainbench.sandbox.engine import Engine
+from posttrainbench.sandbox.engine import Container, Engine
 
 PROBE = """
 id -u; grep -E '^(CapEff|CapPrm|NoNewPrivs)' /proc/self/status
@@ -137,6 +137,30 @@ def test_a_supervisor_that_cannot_start_says_why_and_can_be_tried_again(box: Doc
     box.start(of)
     assert ended(box, of) == "ended"
     box.close(of, None)
+
+
+class Slow(Engine):
+    """An engine that answers when the session, which somebody else started, is over."""
+
+    def inspect(self, container: str) -> Container | None:
+        if container.startswith("ptb-") and not self.asked:
+            self.asked = True
+            found = super().inspect(container)
+            super().start(found.id)  # type: ignore[union-attr]
+            until(lambda: not super(Slow, self).inspect(container).is_live)  # type: ignore[union-attr]
+        return super().inspect(container)
+
+    asked = False
+
+
+def test_a_session_that_is_over_before_the_engine_has_answered_is_adopted(box: Docker, tmp_path: Path) -> None:
+    of = spec(tmp_path, "echo started >> starts")
+    box._make(of)
+    slow = Docker(engine=Slow(), limits=LIMITS)
+    handle = slow.start(of)
+    assert slow.state(of, handle) == "ended"
+    slow.close(of, handle)
+    assert (tmp_path / "workspace/starts").read_text() == "started\n"
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
