@@ -63,7 +63,7 @@ def prepare(run: Run) -> None:
 
 def evaluate(run: Run) -> None:
     """Score the base model and, where it has one, its instruct sibling."""
-    plan, out, prepared = run.plan, run.folder.evaluation, pipeline.read_prepared(run)
+    plan, out, prepared = run.plan, run.folder.evaluation, run.prepared()
     weights, digest, what = Path(prepared.model_folder), prepared.model_digest, "base"
     if plan.baseline == "instruct" and plan.model.instruct:
         sibling = Model(name=f"{plan.model.name}-instruct", title="", source=plan.model.instruct)

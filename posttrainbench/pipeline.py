@@ -7,66 +7,41 @@ a stage acts that it begins, and afterwards that it is done. So `resume` repeats
 survives the death of the program that started it. This module is the only one that knows all stages.
 """
 
-import contextlib
 import functools
 import os
 import shutil
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-import msgspec
-
-from posttrainbench import checkpoint, ending, integrity, record, scores, transcript
+from posttrainbench import checkpoint, composing, integrity, record, transcript, watching
 from posttrainbench.agent import access, prompt, session, workspace
 from posttrainbench.agent.result import SessionResult, read_result, read_telemetry, tail
 from posttrainbench.board import report
-from posttrainbench.checkpoint import Frozen, Refused
+from posttrainbench.checkpoint import Frozen
 from posttrainbench.errors import DigestError, MissingError, StorageError
-from posttrainbench.evaluation import CheckpointUnusable, Measurement, baseline, bench, measure
+from posttrainbench.evaluation import baseline, bench, measure
 from posttrainbench.folder import RunFolder
-from posttrainbench.gateway import GatewaySpec, ledger, process, redaction
+from posttrainbench.gateway import ledger, process
 from posttrainbench.inputs import clis, data, families, model
-from posttrainbench.integrity import Audit
-from posttrainbench.journal import Journal, exclusively, now
+from posttrainbench.journal import exclusively
 from posttrainbench.plan import Plan
-from posttrainbench.record import Prepared, Record, Times
-from posttrainbench.reporter import Reporter, following
-from posttrainbench.sandbox import Handle, Sandbox, SessionSpec, preflight
-from posttrainbench.sandbox.preflight import Preflight
+from posttrainbench.record import Prepared, Record
+from posttrainbench.reporter import following
+from posttrainbench.run import Run as Run  # Commands take it from here.
+from posttrainbench.run import handle_of
 from posttrainbench.strict import (
-    digest_file,
     digest_folder,
     digest_value,
     disk,
     manifest,
-    read_json,
     write_bytes,
     write_json,
 )
-from posttrainbench.transcript import live
 
-GATEWAY_SECONDS = 2.0
-"""How often it is looked whether a run's gateway answers."""
 PROGRESS = ("loading ", "scored ", "out of memory;")
 """How the evaluator's lines of progress begin; between them stand warnings of libraries."""
-
-
-@dataclass(frozen=True)
-class Run:
-    """One run and what its stages need."""
-
-    plan: Plan
-    folder: RunFolder
-    cache: Path
-    sandbox: Sandbox
-    reporter: Reporter
-
-    @property
-    def journal(self) -> Journal:
-        return Journal(self.folder.journal)
 
 
 def create(plan: Plan, runs: Path) -> RunFolder:
@@ -117,20 +92,20 @@ def prepare(run: Run) -> None:
 
 def hold_session(run: Run) -> None:
     """Start the agent in a detached sandbox, or find the one that was started, and watch it until it ends."""
-    folder, journal, prepared = run.folder, run.journal, read_prepared(run)
+    folder, journal, prepared = run.folder, run.journal, run.prepared()
     gateway = access.spec(run.plan, folder, run.cache, os.environ)
     program = Path(prepared.installed) if prepared.installed else None
     spec = session.spec(run.plan, folder, Path(prepared.model_folder), run.sandbox.python(), gateway, program)
-    known = handle(folder, run.sandbox)
+    known = handle_of(folder, run.sandbox)
     if run.sandbox.state(spec, known) == "absent":
-        known = _begin(run, spec, gateway)
+        known = watching.begin(run, spec, gateway)
     elif not folder.path.joinpath("session.json").exists():
         journal.note("session", adopted="yes")
         run.reporter.say("The session was already started; watching it again.")
     if "terminal" in run.plan.agent.needs:
         run.reporter.say(f"A person is waited for: `ptb attach {run.plan.run}` in another terminal opens the shell.")
-    with following(run.reporter.status, lambda: _glimpse(run)):
-        _watch(run, spec, known, gateway)
+    with following(run.reporter.status, lambda: watching.glimpse(run)):
+        watching.watch(run, spec, known, gateway)
     if gateway and not process.over(folder.gateway) and not process.alive(folder.gateway):
         journal.note("gateway", ended="early")
     state = run.sandbox.state(spec, known)
@@ -144,60 +119,8 @@ def hold_session(run: Run) -> None:
         result = SessionResult(reason="lost", seconds=seconds, detail="the supervisor is gone and left no result")
     write_json(folder.transcript, _write_transcript(run, result, gateway is not None))
     if gateway:
-        _cover(gateway.secret, [folder.session / "output.log", folder.trajectory])
+        watching.cover(gateway.secret, [folder.session / "output.log", folder.trajectory])
     write_json(folder.path / "session.json", result)
-
-
-def _cover(secret: str, files: list[Path]) -> None:
-    """Cover the run's own secret, which an agent that prints its environment writes down, in what others will read. It
-    is worth nothing any more, but it looks like a key."""
-    for path in files:
-        content = path.read_bytes() if path.is_file() else b""
-        covered = redaction.cover(content, redaction.forms([secret]))
-        if covered != content:
-            write_bytes(path, covered)
-
-
-def _begin(run: Run, spec: SessionSpec, gateway: GatewaySpec | None) -> Handle:
-    """Start the gateway, then the session; where there is no session, no gateway is left."""
-    _keep_gateway(run, gateway)
-    run.journal.note("session", starting="yes")
-    try:
-        known = run.sandbox.start(spec)
-    except BaseException:
-        if gateway and run.sandbox.state(spec, None) == "absent":
-            process.stop(run.folder.gateway)
-        raise
-    if gateway:
-        process.prolong(run.folder.gateway)  # The session may have waited for a GPU for days.
-    run.journal.note("session", **known.data)
-    return known
-
-
-def _watch(run: Run, spec: SessionSpec, handle: Handle | None, gateway: GatewaySpec | None) -> None:
-    """Wait for the session's end, and see to it that its gateway lives. The supervisor keeps the deadline; if it fails
-    to, ptb ends the session itself."""
-    look, last = time.monotonic(), time.monotonic() + spec.seconds + 4 * spec.grace_seconds + 60
-    while run.sandbox.state(spec, handle) == "running":
-        if time.monotonic() > last:
-            run.sandbox.stop(spec, handle, "the supervisor did not end the session at its deadline")
-        if time.monotonic() > look:
-            _keep_gateway(run, gateway)
-            look = time.monotonic() + GATEWAY_SECONDS
-        time.sleep(0.2)
-
-
-def _keep_gateway(run: Run, told: GatewaySpec | None) -> None:
-    """Start the run's gateway if it has one that does not answer: the first time, or because something ended it. As
-    long as there is a session to serve, it serves, even if an earlier ptb gave it up."""
-    if told is None or process.alive(run.folder.gateway):
-        return
-    key = access.credential(run.plan, os.environ)
-    if not (run.folder.gateway / "gateway.json").exists() or process.over(run.folder.gateway):
-        process.stop(run.folder.gateway)  # It may be ending still.
-        process.start(run.folder.gateway, told, key)
-    elif process.ensure(run.folder.gateway, key):
-        run.journal.note("gateway", started="again")
 
 
 def _write_transcript(run: Run, result: SessionResult, metered: bool) -> transcript.Summary:
@@ -217,13 +140,13 @@ def _write_transcript(run: Run, result: SessionResult, metered: bool) -> transcr
 
 def freeze(run: Run) -> None:
     """Copy what the agent left in final_model/ out of its reach: validated, hashed, free of code and links."""
-    result = _session(run)
+    result = run.session()
     if result.reason in ("lost", "stopped"):
         return
     frozen = checkpoint.freeze(
         run.folder.workspace / "final_model",
         run.folder.checkpoint,
-        Path(read_prepared(run).model_folder),
+        Path(run.prepared().model_folder),
         max_bytes=int(run.plan.protocol.max_checkpoint_gb * 1e9),
     )
     write_json(run.folder.freeze, frozen)
@@ -232,19 +155,19 @@ def freeze(run: Run) -> None:
 def audit(run: Run) -> None:
     """Look for signs that the agent broke the rules; what cannot be checked yet is said to be unchecked."""
     roots = {"workspace": run.folder.workspace, "bench": run.folder.bench}
-    write_json(run.folder.audit, integrity.audit(read_prepared(run).protected, roots))
+    write_json(run.folder.audit, integrity.audit(run.prepared().protected, roots))
 
 
 def evaluate(run: Run) -> None:
     """Score base, few-shot base and checkpoint on the sealed test split, each in a fresh process of its own."""
-    if isinstance(_frozen(run), Frozen) and _audit(run).verdict != "disqualified":
+    if isinstance(run.frozen(), Frozen) and run.audit().verdict != "disqualified":
         score_checkpoint(run, run.folder.evaluation)
 
 
 def score_checkpoint(run: Run, out: Path) -> None:
     """Measure the base model (cached) and the frozen checkpoint on the test split; writes a folder for each below
     `out`. Raises DigestError where the checkpoint is not as it was frozen."""
-    prepared, frozen = read_prepared(run), _frozen(run)
+    prepared, frozen = run.prepared(), run.frozen()
     if not isinstance(frozen, Frozen) or manifest(run.folder.checkpoint) != frozen.files:
         raise DigestError(
             f"{run.folder.checkpoint} is not what {run.folder.freeze.name} says was frozen. Somebody changed it, so it "
@@ -281,7 +204,7 @@ def score_checkpoint(run: Run, out: Path) -> None:
 def measure_base(run: Run, out: Path) -> None:
     """Score the base model, and with worked examples in its prompt, on the bench that is laid out; a folder for each
     below `out`."""
-    prepared, plan = read_prepared(run), run.plan
+    prepared, plan = run.prepared(), run.plan
     few_shot = plan.task.few_shot if plan.protocol.few_shot_baseline else 0
     for number in (0, few_shot) if few_shot else (0,):
         where = out / ("few_shot" if number else "base")
@@ -302,79 +225,9 @@ def measure_base(run: Run, out: Path) -> None:
 def seal(run: Run) -> None:
     """Put everything that can change the score into one record with a digest, and draw the report from it."""
     folder = run.folder
-    sealed = record.seal(_compose(run))
+    sealed = record.seal(composing.compose(run))
     write_bytes(folder.report, report.render(sealed, folder.path).encode())
     record.write(folder.record, sealed)
-
-
-def _compose(run: Run) -> Record:
-    folder, result = run.folder, _session(run)
-    frozen = _frozen(run)
-    verdict = _audit(run)
-    final: Measurement | CheckpointUnusable | None = None
-    base = few_shot = human = computed = None
-    if (folder.evaluation / "final" / "result.json").exists():
-        final = read_json(folder.evaluation / "final" / "result.json", measure.Measured)
-        base = measure.read(folder.evaluation / "base")
-        if (folder.evaluation / "few_shot").is_dir():
-            few_shot = measure.read(folder.evaluation / "few_shot")
-        if (folder.evaluation / "human").is_dir():
-            human = measure.read(folder.evaluation / "human")
-    if isinstance(final, Measurement):
-        computed = scores.score(
-            metric=run.plan.task.metric,
-            base=measure.outcomes(folder.evaluation / "base"),
-            few_shot=measure.outcomes(folder.evaluation / "few_shot") if few_shot else None,
-            final=measure.outcomes(folder.evaluation / "final"),
-            human=measure.outcomes(folder.evaluation / "human") if human else None,
-            seed=run.plan.seed,
-        )
-    # A ptb from before transcripts may have held the session.
-    summary = read_json(folder.transcript, transcript.Summary) if folder.transcript.exists() else None
-    usage = process.usage(folder.gateway) if access.needed(run.plan) else None
-    gone = any(note.get("ended") == "early" for note in run.journal.notes("gateway"))
-    spec = session.stored(folder)
-    told = run.sandbox.incidents(spec, handle(folder, run.sandbox)) if spec else []
-    outcome, reason = ending.judge(result, frozen, verdict, final, usage if run.plan.agent.api else None, gone)
-    events = run.journal.events()
-    return Record(
-        run=run.plan.run,
-        plan=run.plan,
-        prepared=read_prepared(run),
-        preflight=_preflight(run),
-        outcome=outcome,
-        reason=reason,
-        session=result,
-        freeze=frozen,
-        audit=verdict,
-        base=base,
-        few_shot=few_shot,
-        final=final,
-        human=human,
-        scores=computed,
-        usage=usage,
-        transcript=summary,
-        incidents=ending.incidents(run.plan, folder, told, result, usage, summary),
-        artefacts=_artefacts(folder),
-        times=Times(
-            created=run.plan.created,
-            sealed=now(),
-            stages={event.stage: event.seconds for event in events if event.seconds is not None},
-        ),
-    )
-
-
-def _artefacts(folder: RunFolder) -> dict[str, str]:
-    """Files that back the record; the weights are named by their own manifest in `freeze`."""
-    names = ["plan.json", "prepared.json", "session.json", "freeze.json", "audit.json", "trajectory.json"]
-    names += [f"gateway/{name}.jsonl" for name in ("ledger", "hub", "packages", "egress")]
-    names += [
-        f"session/{name}" for name in ("output.log", "output.index", "telemetry.jsonl", "result.json", preflight.FILE)
-    ]
-    found = {name: digest_file(folder.path / name) for name in names if (folder.path / name).is_file()}
-    if folder.evaluation.is_dir():
-        found |= {f"evaluation/{name}": value for name, value in manifest(folder.evaluation).items()}
-    return found
 
 
 def _install(run: Run) -> tuple[str, str]:
@@ -425,48 +278,6 @@ def lay_bench(
         library=data.library(plan.task, run.cache, run.reporter.status),
         with_train=folder == run.folder.bench,
     )
-
-
-def read_prepared(run: Run) -> Prepared:
-    return read_json(run.folder.prepared, Prepared)
-
-
-def _preflight(run: Run) -> Preflight | None:
-    path = run.folder.session / preflight.FILE
-    return read_json(path, Preflight) if path.exists() else None
-
-
-def _session(run: Run) -> SessionResult:
-    return read_json(run.folder.path / "session.json", SessionResult)
-
-
-def _frozen(run: Run) -> Frozen | Refused | None:
-    return read_json(run.folder.freeze, Frozen | Refused) if run.folder.freeze.exists() else None
-
-
-def _audit(run: Run) -> Audit:
-    return read_json(run.folder.audit, Audit)
-
-
-def handle(folder: RunFolder, sandbox: Sandbox) -> Handle | None:
-    """The session's handle as the last start left it."""
-    for note in reversed(Journal(folder.journal).notes("session")):
-        if "starting" not in note and "adopted" not in note:
-            return Handle(kind=sandbox.name, data=note)
-    return None
-
-
-def _glimpse(run: Run) -> str:
-    """One line about the session: time used, load, the agent's last words."""
-    samples = read_telemetry(run.folder.session)
-    load = f"cpu {samples[-1].cpu_percent:.0f} %, {samples[-1].memory_mb:.0f} MB" if samples else "starting"
-    words = live.last(run.plan.agent.transcript, tail(run.folder.session / "output.log"), 1)
-    seconds = run.plan.hours * 3600
-    used = samples[-1].t if samples else 0.0
-    with contextlib.suppress(OSError, msgspec.DecodeError, KeyError):
-        started = msgspec.json.decode((run.folder.session / "started.json").read_bytes())
-        used = time.monotonic() - float(started["monotonic"])
-    return f"{used:.0f} of {seconds:.0f} s, {load}" + (f": {words[-1]}" if words else "")
 
 
 def last_line(out: Path, what: str) -> str:

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from posttrainbench import supervisor
+from posttrainbench.supervisor.usage import SAMPLE_SECONDS, Usage
 
 PYTHON = sys.executable
 
@@ -37,7 +38,7 @@ def lay(folder: Path, command: list[str], **changes: object) -> Path:
 
 
 def begin(session: Path) -> subprocess.Popen[bytes]:
-    return subprocess.Popen([PYTHON, supervisor.__file__, str(session)])
+    return subprocess.Popen([PYTHON, supervisor.PROGRAM, str(session)])
 
 
 def run(folder: Path, command: list[str], **changes: object) -> dict:
@@ -304,7 +305,7 @@ def test_a_full_disk_costs_output_but_not_the_result(tmp_path):
     session = lay(tmp_path, ["sh", "-c", "yes | head -c 3000000; echo end; exit 6"], max_output_bytes=4_000_000)
     script = f"""
         mount -t tmpfs -o size=256k none {tmp_path}/small || exit 77
-        cp {session}/spec.json {tmp_path}/small && {PYTHON} {supervisor.__file__} {tmp_path}/small || exit 1
+        cp {session}/spec.json {tmp_path}/small && {PYTHON} {supervisor.PROGRAM} {tmp_path}/small || exit 1
         cp {tmp_path}/small/result.json {session}
     """
     (tmp_path / "small").mkdir()
@@ -337,7 +338,7 @@ def test_telemetry_of_gpus_comes_from_a_program_that_may_hang(tmp_path, hangs):
     program.chmod(0o755)
     session = lay(tmp_path, ["sleep", "100"], seconds=6.0 if hangs else 2.0, grace_seconds=0.5)
     env = os.environ | {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
-    assert subprocess.run([PYTHON, supervisor.__file__, str(session)], env=env, timeout=60).returncode == 0
+    assert subprocess.run([PYTHON, supervisor.PROGRAM, str(session)], env=env, timeout=60).returncode == 0
     first = json.loads((session / "telemetry.jsonl").read_text().splitlines()[0])
     known = {"index": 0, "utilization.gpu": 87, "memory.used": 1024, "memory.total": 81559, "power.draw": 310.55}
     assert first["gpus"] == ([] if hangs else [known])
@@ -353,9 +354,9 @@ def lay_folders(tmp_path: Path, command: list[str], limit: int) -> Path:
     return lay(tmp_path, command, max_disk_bytes=limit, **folders)
 
 
-def measured(tmp_path: Path, *names: str, limit: int = 0) -> supervisor.Usage:
+def measured(tmp_path: Path, *names: str, limit: int = 0) -> Usage:
     """A whole walk through folders."""
-    usage = supervisor.Usage([str(tmp_path / name) for name in names], limit)
+    usage = Usage([str(tmp_path / name) for name in names], limit)
     while not usage.whole:
         usage.due = 0
         usage.tick()
@@ -370,7 +371,7 @@ def test_folders_that_take_too_much_end_the_session(tmp_path):
     result = json.loads((session / "result.json").read_text())
     assert (result["reason"], result["exit_code"]) == ("disk_limit", None)
     assert re.fullmatch(r"Its folders took 0\.01 GB on the disk, of 0\.01 GB at most\.", result["detail"])
-    assert time.monotonic() - begun < 3 * supervisor.SAMPLE_SECONDS
+    assert time.monotonic() - begun < 3 * SAMPLE_SECONDS
 
 
 def test_a_single_file_is_held_to_the_limit_by_the_kernel(tmp_path):
@@ -413,7 +414,7 @@ def test_a_tree_of_any_depth_is_measured_in_slices(tmp_path):
     with os.fdopen(os.open("file", os.O_WRONLY | os.O_CREAT, dir_fd=deep), "wb") as file:
         file.write(bytes(50_000_000))
     os.close(deep)
-    usage = supervisor.Usage([str(tmp_path)], 0)
+    usage = Usage([str(tmp_path)], 0)
     longest = 0.0
     while not usage.whole:
         before = time.monotonic()
@@ -439,3 +440,58 @@ def test_one_walk_over_the_limit_is_not_enough(tmp_path):
         usage.due = 0
         usage.tick()
     assert usage.exceeded
+
+
+def test_files_without_content_take_a_share_too(tmp_path):
+    """A disk has so many inodes; what one run takes of them, no other can have."""
+    script = "mkdir many; cd many; seq 2000 | xargs touch; sleep 60"
+    session = lay_folders(tmp_path, ["sh", "-c", script], 16_384_000)
+    assert begin(session).wait(60) == 0
+    result = json.loads((session / "result.json").read_text())
+    assert result["reason"] == "disk_limit"
+    assert re.fullmatch(r"Its folders held 1,0\d\d files, of 1,000 at most\.", result["detail"])
+
+
+HEADLESS = """
+import ctypes, os, signal, sys, threading, time
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+def work():
+    while True:
+        time.sleep(0.1)
+threading.Thread(target=work).start()
+if sys.argv[1:] == ["child"] and os.fork():
+    os._exit(0)
+threading.Thread(target=work).start()
+ctypes.CDLL(None).pthread_exit(None)
+"""
+
+
+@pytest.mark.parametrize("words", [[], ["child"]], ids=["command", "child"])
+def test_a_process_whose_first_thread_ended_is_no_corpse(tmp_path, words):
+    """/proc calls it a zombie, but its other threads go on."""
+    result = run(tmp_path, [PYTHON, "-c", HEADLESS, *words], seconds=2.0)
+    assert result["killed"] == 1
+    assert (result["reason"], result["seconds"] < 20) == ("exited" if words else "deadline", True)
+    assert marked(tmp_path) == []
+
+
+BLIND = """
+import resource, subprocess, time
+from posttrainbench.supervisor.processes import Tree
+tree, (_, most) = Tree(contained=False), resource.getrlimit(resource.RLIMIT_NOFILE)
+script = "trap '' TERM; for i in $(seq 300); do sleep 0.1; done"
+tree.main = subprocess.Popen(["sh", "-c", script], start_new_session=True)
+def meanwhile(seconds):
+    time.sleep(seconds)
+    if tree.main.poll() is not None:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+resource.setrlimit(resource.RLIMIT_NOFILE, (3, most))
+tree.end(0.1, meanwhile)
+print(tree.main.poll())
+"""
+
+
+def test_what_cannot_be_listed_is_ended_all_the_same():
+    """An agent may use up the descriptors of the whole host, and /proc cannot be read without one."""
+    said = subprocess.run([PYTHON, "-c", BLIND], capture_output=True, text=True, timeout=60)
+    assert (said.stdout, said.stderr) == ("-9\n", "")

@@ -21,6 +21,7 @@ from rich.text import Text
 
 from posttrainbench.agent import access
 from posttrainbench.commands import options
+from posttrainbench.errors import PtbError
 from posttrainbench.sandbox import kinds
 from posttrainbench.settings import Settings
 from posttrainbench.strict import Value
@@ -63,7 +64,7 @@ def main(args: argparse.Namespace) -> int:
 
 def examine(settings: Settings) -> list[Row]:
     """All that a run may need, looked at now."""
-    return [_extra(), _disk(settings), _memory(), _clock(), _isolation(), _engine(), _gpu(), _hub(), _npm(), *_keys()]
+    return [_extra(), _disk(settings), _memory(), _clock(), _isolation(), *_engine(), _gpu(), _hub(), _npm(), *_keys()]
 
 
 def _extra() -> Row:
@@ -106,19 +107,19 @@ def _isolation() -> Row:
     return Row(what="sandbox local", state="note" if gaps else "ok", found=" ".join(gaps) or "isolated")
 
 
-def _engine() -> Row:
-    docker = shutil.which("docker") or shutil.which("podman")
-    if docker is None:
-        return Row(what="engine", state="note", found="no docker or podman.", todo="Only --sandbox local works here.")
+def _engine() -> list[Row]:
+    """The engine that --sandbox docker would use, and what is not isolated there."""
+    # Here, so that no other verb waits for the SDK.
+    from posttrainbench.sandbox.docker import Docker
+    from posttrainbench.sandbox.engine import Engine
+
+    engine = Engine(seconds=10)
     try:
-        answer = subprocess.run(
-            [docker, "version", "--format", "{{.Server.Version}}"], capture_output=True, text=True, timeout=10
-        )
-    except subprocess.TimeoutExpired:
-        return Row(what="engine", state="note", found=f"{docker} does not answer within 10 s.")
-    if answer.returncode:
-        return Row(what="engine", state="note", found=f"{docker} is there, but no engine answers.")
-    return Row(what="engine", state="ok", found=f"{docker} {answer.stdout.strip()}")
+        found = f"{'podman' if engine.is_podman() else 'docker'} {engine.version()} at {engine.address}"
+        gaps = " ".join(Docker(engine=engine).isolation())
+    except PtbError as error:
+        return [Row(what="engine", state="note", found=str(error))]
+    return [Row(what="engine", state="ok", found=found), Row(what="sandbox docker", state="note", found=gaps)]
 
 
 def _gpu() -> Row:

@@ -7,12 +7,12 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from posttrainbench import pipeline
 from posttrainbench.agent import session
 from posttrainbench.commands import options
 from posttrainbench.errors import UsageError
 from posttrainbench.folder import RunFolder
 from posttrainbench.plan import Plan
+from posttrainbench.run import handle_of
 from posttrainbench.sandbox import kinds
 from posttrainbench.strict import read_json
 from posttrainbench.transcript.formats import FORMATS
@@ -53,7 +53,7 @@ def moments(folder: RunFolder) -> Iterator[None]:
     """A moment every so often while the session runs, and one after it has ended."""
     plan = read_json(folder.plan, Plan)
     sandbox = kinds.open_sandbox(plan.sandbox, plan.images)
-    spec, handle = session.stored(folder), pipeline.handle(folder, sandbox)
+    spec, handle = session.stored(folder), handle_of(folder, sandbox)
     if spec is None:
         raise UsageError(f"The session of {plan.run} has not begun. `ptb show {plan.run}` says where the run stands.")
     while sandbox.state(spec, handle) == "running":

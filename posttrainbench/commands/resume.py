@@ -10,6 +10,7 @@ from posttrainbench import baselines, pipeline
 from posttrainbench.commands import options, outcome
 from posttrainbench.plan import Plan
 from posttrainbench.reporter import Reporter, Silent, Terminal
+from posttrainbench.run import Run
 from posttrainbench.sandbox import kinds
 from posttrainbench.strict import read_json
 
@@ -27,6 +28,6 @@ def main(args: argparse.Namespace) -> int:
     folder = options.find_run(args.run, settings.runs)
     plan = read_json(folder.plan, Plan)
     reporter: Reporter = Silent() if args.json else Terminal()
-    run = pipeline.Run(plan, folder, settings.cache, kinds.open_sandbox(plan.sandbox, plan.images), reporter)
+    run = Run(plan, folder, settings.cache, kinds.open_sandbox(plan.sandbox, plan.images), reporter)
     stages = baselines.STAGES if plan.baseline else pipeline.STAGES
     return outcome.show(pipeline.carry_out(run, stages), folder, as_json=args.json)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import msgspec
 
-from posttrainbench import pipeline, plan, record
+from posttrainbench import plan, record
 from posttrainbench.agent import session
 from posttrainbench.commands import options, run
 from posttrainbench.errors import ConfigError, UsageError
@@ -20,6 +20,7 @@ from posttrainbench.folder import RunFolder
 from posttrainbench.gateway import process
 from posttrainbench.journal import exclusively, now
 from posttrainbench.plan import Plan
+from posttrainbench.run import handle_of
 from posttrainbench.sandbox import kinds
 from posttrainbench.strict import digest_folder, read_json
 
@@ -80,7 +81,7 @@ def _check_broken(folder: RunFolder, old: Plan) -> None:
         return
     with exclusively(folder.lock):
         sandbox = kinds.open_sandbox(old.sandbox, old.images)
-        spec, handle = session.stored(folder), pipeline.handle(folder, sandbox)
+        spec, handle = session.stored(folder), handle_of(folder, sandbox)
         if spec is None or sandbox.state(spec, handle) != "lost":
             raise UsageError(f"Run {old.run} is not over: `ptb resume {old.run}` goes on with it.")
 

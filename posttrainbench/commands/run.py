@@ -25,6 +25,7 @@ from posttrainbench.inputs import model
 from posttrainbench.journal import now
 from posttrainbench.plan import Plan
 from posttrainbench.reporter import Reporter, Silent, Terminal
+from posttrainbench.run import Run
 from posttrainbench.sandbox import kinds
 from posttrainbench.sandbox.local import Local
 from posttrainbench.settings import Settings
@@ -74,7 +75,7 @@ def carry_out(drawn: Plan, settings: Settings, as_json: bool) -> int:
     folder = pipeline.create(drawn, settings.runs)
     reporter.say(f"run {drawn.run}")
     sandbox = kinds.open_sandbox(drawn.sandbox, drawn.images)
-    sealed = pipeline.carry_out(pipeline.Run(drawn, folder, settings.cache, sandbox, reporter))
+    sealed = pipeline.carry_out(Run(drawn, folder, settings.cache, sandbox, reporter))
     return outcome.show(sealed, folder, as_json=as_json)
 
 

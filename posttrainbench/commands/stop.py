@@ -12,7 +12,6 @@ import os
 import signal
 import time
 
-from posttrainbench import pipeline
 from posttrainbench.agent import session
 from posttrainbench.commands import options
 from posttrainbench.errors import InfrastructureError, UsageError
@@ -20,6 +19,7 @@ from posttrainbench.folder import RunFolder
 from posttrainbench.gateway import process
 from posttrainbench.journal import worker
 from posttrainbench.plan import Plan
+from posttrainbench.run import handle_of
 from posttrainbench.sandbox import kinds
 from posttrainbench.strict import read_json
 
@@ -37,7 +37,7 @@ def main(args: argparse.Namespace) -> int:
     folder = options.find_run(args.run, options.load(args).runs)
     plan = read_json(folder.plan, Plan)
     sandbox = kinds.open_sandbox(plan.sandbox, plan.images)
-    spec, handle = session.stored(folder), pipeline.handle(folder, sandbox)
+    spec, handle = session.stored(folder), handle_of(folder, sandbox)
     if spec is not None and sandbox.state(spec, handle) == "running":
         sandbox.stop(spec, handle, "ptb stop")
         process.stop(folder.gateway)  # Nobody may be there to do so.

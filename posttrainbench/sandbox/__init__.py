@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal, Protocol
 
 from posttrainbench.strict import Value
-from posttrainbench.supervisor import SAMPLE_SECONDS
+from posttrainbench.supervisor.usage import SAMPLE_SECONDS
 
 DISK_GAP = f"What the agent takes on the disk is measured every {SAMPLE_SECONDS:g} s or slower, not held by the kernel."
 """A sentence for `Sandbox.isolation`."""
@@ -26,7 +26,7 @@ class SessionSpec(Value, frozen=True, kw_only=True):
 
     run: str
     session: str
-    """Folder of the supervisor's files (supervisor.py says which)."""
+    """Folder of the supervisor's files (the package supervisor says which)."""
     workspace: str
     bench: str
     model: str

@@ -7,8 +7,8 @@ Inside a session's container
     /ptb/installed  /ptb/gateway         read-only, where there are such: the agent's program, the gateway's sockets
     /ptb/session                         the supervisor's alone: its owner is another user, and nobody else may enter
 
-The supervisor is root without any capability but four: to become the agent's user (two), to end what that user started,
-and to measure the agent's folders, whoever may read them.
+The supervisor is root without any capability but five: to become the agent's user (two), to end what that user started,
+to measure the agent's folders, whoever may read them, and SYS_RESOURCE where the host can give it: see `holds_memory`.
 The agent's user is the run's own, has no capability and can gain none. A job sees what it was given under the very
 paths of the host, as a user of its own.
 """
@@ -24,7 +24,7 @@ from typing import Any
 
 import msgspec
 
-from posttrainbench import relay, supervisor
+from posttrainbench import supervisor
 from posttrainbench.errors import UsageError
 from posttrainbench.journal import process
 from posttrainbench.sandbox import JobSpec, SessionSpec
@@ -37,9 +37,9 @@ INSIDE = {"workspace": "/ptb/workspace", "bench": "/ptb/bench", "model": "/ptb/m
 INSIDE |= {"home": "/ptb/home", "tmp": "/tmp", "session": "/ptb/session"}  # noqa: S108 - a private folder is there.
 INSIDE |= {"installed": "/ptb/installed", "gateway": "/ptb/gateway"}
 WRITABLE = ("workspace", "home", "tmp")
-SUPERVISOR = "/ptb/supervisor.py"
-RELAY = "/ptb/relay.py"
+SUPERVISOR = "/ptb/supervisor"
 SPEC = "inside.json"
+CAP_SYS_RESOURCE = 24
 MARGIN_SECONDS = 600
 """After the deadline and the grace, until `ptb gc` may take a container for abandoned."""
 # Ends the job when stdin closes, which the engine does as soon as ptb is gone, however it went. tini, above it, ends
@@ -67,6 +67,21 @@ class Limits(Value, frozen=True, kw_only=True):
             shared_memory_bytes=int(memory / 4),
             tmp_bytes=int(memory / 4),
         )
+
+
+def holds_memory() -> bool:
+    """Whether the kernel can be told for good that an agent's processes end before its supervisor when memory is short.
+
+    Who asks without CAP_SYS_RESOURCE can have it taken back by the agent, which then hoards memory that counts for no
+    process until the supervisor looks like the largest. A virtual machine or a container in which the engine runs may
+    be without that capability, and an engine that may not give it refuses to start a container that asks for it.
+    """
+    try:
+        status = Path("/proc/self/status").read_text()
+    except OSError:
+        return False
+    bounding = next((line.split()[1] for line in status.splitlines() if line.startswith("CapBnd:")), "0")
+    return bool(int(bounding, 16) >> CAP_SYS_RESOURCE & 1)
 
 
 def owner() -> str:
@@ -112,11 +127,11 @@ def session(spec: SessionSpec, image: str, limits: Limits, gpus: list[str], pret
     ]
     mounts += [
         Mount(source=f"{spec.session}/{SPEC}", target=f"{INSIDE['session']}/spec.json"),
-        Mount(source=str(Path(supervisor.__file__).resolve()), target=SUPERVISOR),
-        Mount(source=str(Path(relay.__file__).resolve()), target=RELAY),
+        Mount(source=supervisor.PROGRAM, target=SUPERVISOR),
     ]
     # An owner of the run's folder other than root must be got round.
     more = [] if os.getuid() == 0 else ["DAC_OVERRIDE"]
+    more += ["SYS_RESOURCE"] if holds_memory() else []
     return Settings(
         name=name(spec),
         image=image,

@@ -13,11 +13,10 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
-from posttrainbench import supervisor
 from posttrainbench.errors import InfrastructureError
 from posttrainbench.journal import is_held, process
 from posttrainbench.sandbox import (
@@ -37,11 +36,12 @@ from posttrainbench.sandbox.container import Limits
 from posttrainbench.sandbox.engine import Container, Engine, Mount, Settings
 from posttrainbench.sandbox.leases import Leases, pretended
 from posttrainbench.strict import disk, read_json, write_json
+from posttrainbench.supervisor.processes import KILL_SECONDS
 
 START_SECONDS = 60.0
 LEASE_SECONDS = 7 * 86400.0
 INCIDENTS = "incidents.json"
-PODMAN_GAP = "Under podman, /run and /var/tmp can be written too; what lies there takes of the container's memory."
+MEMORY_GAP = "An agent that hoards memory can have its supervisor ended; its run is then lost, and can be repeated."
 _ACTIVE: set[str] = set()
 """Names of the jobs that this process runs now."""
 
@@ -72,7 +72,7 @@ class Docker:
 
     def isolation(self) -> list[str]:
         """What is not isolated, a sentence each."""
-        return [DISK_GAP, *([PODMAN_GAP] if self.engine.is_podman() else [])]
+        return [DISK_GAP, *([] if container.holds_memory() else [MEMORY_GAP])]
 
     def python(self) -> str:
         """The images' interpreter."""
@@ -81,14 +81,18 @@ class Docker:
     def start(self, spec: SessionSpec) -> Handle:
         """Start the session's container, or adopt the one that was made, and wait until its supervisor runs."""
         session, name = Path(spec.session), container.name(spec)
-        if not (session / "claim").exists():
-            found = self.engine.inspect(name)
-            if found is not None and found.state not in ("created", "running"):
-                self._fail_to_start(spec, found)
-            made = found.id if found is not None else self._make(spec)
-            self.engine.start(made)
-            self._await_start(spec, made)
-        return Handle(kind=self.name, data={"container": name})
+        known = Handle(kind=self.name, data={"container": name})
+        if (session / "claim").exists():
+            return known
+        found = self.engine.inspect(name)
+        if (session / "claim").exists():
+            return known  # Meanwhile it has begun, and may be over.
+        if found is not None and found.state not in ("created", "running"):
+            self._fail_to_start(spec, found)
+        made = found.id if found is not None else self._make(spec)
+        self.engine.start(made)
+        self._await_start(spec, made)
+        return known
 
     def state(self, spec: SessionSpec, handle: Handle | None) -> Literal["absent", "running", "ended", "lost"]:
         """By the supervisor's files and lock alone."""
@@ -105,7 +109,7 @@ class Docker:
         if self.state(spec, handle) == "running":
             with disk("ask the supervisor to stop"):
                 (Path(spec.session) / "stop").write_text(reason + "\n")
-            until = time.monotonic() + spec.grace_seconds + supervisor.KILL_SECONDS
+            until = time.monotonic() + spec.grace_seconds + KILL_SECONDS
             while self.state(spec, handle) == "running" and time.monotonic() < until:
                 time.sleep(0.05)
         self.engine.kill(container.name(spec))
@@ -221,15 +225,16 @@ class Docker:
     def _note_incidents(self, spec: SessionSpec, found: Container) -> None:
         session = Path(spec.session)
         facts: list[tuple[Happening, str]] = []
-        if found.out_of_memory:
+        result: dict[str, Any] = {}
+        with suppress(OSError, ValueError):
+            result = json.loads((session / "result.json").read_bytes())
+        if found.out_of_memory or result.get("out_of_memory"):
             gigabytes = self.limits.memory_bytes / 1e9
             facts.append(("out_of_memory", f"the kernel ended processes at the container's limit, {gigabytes:.1f} GB"))
         if self.state(spec, None) == "lost":
             facts.append(("supervisor_lost", f"its container ended with {found.exit_code}; {found.error}".strip("; ")))
-        with suppress(OSError, ValueError, KeyError):
-            reason = json.loads((session / "result.json").read_bytes())["reason"]
-            if reason == "stopped" and not (session / "stop").exists():
-                facts.append(("engine_stopped", "the supervisor was told to stop, and not by ptb"))
+        if result.get("reason") == "stopped" and not (session / "stop").exists():
+            facts.append(("engine_stopped", "the supervisor was told to stop, and not by ptb"))
         if (session / preflight.FILE).exists():
             before = read_json(session / preflight.FILE, preflight.Preflight)
             facts += [("gpu_lost", said) for said in preflight.lost(before, preflight.cards(), preflight.xids())]

@@ -11,7 +11,7 @@ from posttrainbench.errors import InfrastructureError
 from posttrainbench.sandbox import JobResult, JobSpec
 from posttrainbench.sandbox.engine import Container, Engine, Settings
 from posttrainbench.strict import disk
-from posttrainbench.supervisor import Output
+from posttrainbench.supervisor.output import Output
 
 MAX_LOG_BYTES = 64 * 2**20
 TAIL_BYTES = 8192

@@ -24,6 +24,8 @@ ULIMITS = {"core": 0, "nofile": 16384, "nproc": 16384}
 """The same under every engine; podman left alone asks for more than it may give without CAP_SYS_RESOURCE."""
 PODMAN_STATES = {"configured": "created", "initialized": "created", "stopping": "running", "stopped": "exited"}
 """Podman's own words for states, in Docker's."""
+PODMAN_WRITABLE = ("/run", "/var/tmp")  # noqa: S108 - the container's own.
+"""Where podman mounts something writable in a read-only container unless something else is mounted there."""
 SOCKETS = ("/var/run/docker.sock", "/run/podman/podman.sock", "/run/user/{uid}/podman/podman.sock")
 
 
@@ -100,6 +102,7 @@ class Engine:
         self.address = address or os.environ.get("DOCKER_HOST") or _first_socket()
         self.seconds = seconds
         self._opened: docker.DockerClient | None = None
+        self._podman: bool | None = None
 
     @property
     def _client(self) -> Any:
@@ -115,8 +118,11 @@ class Engine:
 
     def is_podman(self) -> bool:
         """Whether it is podman that answers in Docker's language."""
-        with _asking(self, "ask for its version"):
-            return any(one.get("Name") == "Podman Engine" for one in self._client.version().get("Components") or [])
+        if self._podman is None:
+            with _asking(self, "ask for its version"):
+                parts = self._client.version().get("Components") or []
+            self._podman = any(one.get("Name") == "Podman Engine" for one in parts)
+        return self._podman
 
     def memory_bytes(self) -> int:
         """Memory of its host."""
@@ -174,6 +180,9 @@ class Engine:
 
     def create(self, settings: Settings) -> str:
         """Create a container; returns its id. When the name is taken, the id of the one that has it."""
+        memory = dict.fromkeys(PODMAN_WRITABLE, "ro,size=4k") if self.is_podman() else {}
+        if settings.tmp_bytes:
+            memory["/tmp"] = f"size={settings.tmp_bytes},mode=1777"  # noqa: S108 - the container's own.
         host = self._client.api.create_host_config(
             binds=[f"{m.source}:{m.target}:{'rw' if m.writable else 'ro'}" for m in settings.mounts],
             network_mode="none",
@@ -187,7 +196,7 @@ class Engine:
             nano_cpus=int(settings.cpus * 1e9),
             pids_limit=settings.pids,
             shm_size=settings.shared_memory_bytes,
-            tmpfs={"/tmp": f"size={settings.tmp_bytes},mode=1777"} if settings.tmp_bytes else None,  # noqa: S108
+            tmpfs=memory or None,
             ulimits=[
                 docker.types.Ulimit(name=name, soft=most, hard=most)
                 for name, most in {**ULIMITS, "nproc": max(ULIMITS["nproc"], settings.pids)}.items()

@@ -7,7 +7,7 @@ from pathlib import Path
 from posttrainbench import supervisor
 
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-SUPERVISE = [sys.executable, "-I", "-S", supervisor.__file__]
+SUPERVISE = [sys.executable, "-I", "-S", supervisor.PROGRAM]
 """Without the user's site-packages and PYTHON* variables: nothing but the standard library."""
 
 

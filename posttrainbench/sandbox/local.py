@@ -16,12 +16,12 @@ from typing import Literal
 
 import msgspec
 
-from posttrainbench import supervisor
 from posttrainbench.errors import InfrastructureError, MissingError, UsageError
 from posttrainbench.journal import is_held
 from posttrainbench.sandbox import DISK_GAP, Handle, Happening, JobResult, JobSpec, SessionSpec, bubblewrap, local_job
 from posttrainbench.sandbox.environment import PATH, SUPERVISE, environment
 from posttrainbench.strict import disk, write_json
+from posttrainbench.supervisor.processes import KILL_SECONDS
 
 START_SECONDS = 20.0
 SPARE_SECONDS = 10.0
@@ -103,7 +103,7 @@ class Local:
         if self.state(spec, handle) == "running":
             with disk("ask the supervisor to stop"):
                 (Path(spec.session) / "stop").write_text(reason + "\n")
-            until = time.monotonic() + spec.grace_seconds + supervisor.KILL_SECONDS + SPARE_SECONDS
+            until = time.monotonic() + spec.grace_seconds + KILL_SECONDS + SPARE_SECONDS
             while self.state(spec, handle) == "running" and time.monotonic() < until:
                 time.sleep(0.05)
         if self.state(spec, handle) == "running":

@@ -8,11 +8,11 @@ from typing import Any
 
 import msgspec
 
-from posttrainbench import supervisor
 from posttrainbench.errors import InfrastructureError
 from posttrainbench.sandbox import JobResult, JobSpec, bubblewrap
 from posttrainbench.sandbox.environment import SUPERVISE, environment
 from posttrainbench.strict import disk, write_json
+from posttrainbench.supervisor.processes import KILL_SECONDS
 
 MAX_LOG_BYTES = 64 * 2**20
 TAIL_BYTES = 8192
@@ -78,7 +78,7 @@ def _supervise(spec: JobSpec, folder: Path, log: int) -> None:
     child = subprocess.Popen(
         [*SUPERVISE, str(folder)], cwd="/", env={}, stdin=subprocess.DEVNULL, pass_fds=[log], start_new_session=True
     )
-    to_end = GRACE_SECONDS + supervisor.KILL_SECONDS + SPARE_SECONDS
+    to_end = GRACE_SECONDS + KILL_SECONDS + SPARE_SECONDS
     try:
         child.wait(spec.seconds + to_end)
     except subprocess.TimeoutExpired:

@@ -9,6 +9,7 @@ import msgspec
 import pytest
 from docking import LIMITS, ended, output, spec
 
+from posttrainbench.sandbox import container
 from posttrainbench.sandbox.docker import Docker
 from posttrainbench.sandbox.engine import Engine
 
@@ -48,6 +49,48 @@ mkdir -p "$(printf 'line\nbreak')" ' .. ' && touch "$(printf 'line\nbreak')/$(pr
 python -c 'import os; [open(f"file-{i}", "w").close() for i in range(10000)]'
 python -c 'import socket; socket.socket(socket.AF_UNIX).bind("socket")'
 chmod 0 . ; chmod 6777 ../evil 2>/dev/null; echo done
+"""
+
+HEADLESS = """
+import ctypes, signal, threading, time
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+threading.Thread(target=lambda: [time.sleep(0.1) for _ in range(10**6)]).start()
+print("up", flush=True)
+ctypes.CDLL(None).pthread_exit(None)
+"""
+UNDEAD = """
+import ctypes, os, signal, time
+for number in (signal.SIGTERM, signal.SIGCHLD):
+    signal.signal(number, signal.SIG_IGN if number == signal.SIGTERM else signal.SIG_DFL)
+libc = ctypes.CDLL(None)
+for kind in ("zombie", "stopped", "traced"):
+    for _ in range(10):
+        if os.fork() == 0:
+            os.setsid()
+            if kind == "traced":
+                libc.ptrace(0, 0, None, None)
+            if kind != "zombie":
+                os.kill(os.getpid(), signal.SIGSTOP)
+            os._exit(0)
+if libc.vfork() == 0:
+    time.sleep(1000)
+"""
+FLOOD = "tr '\\0' '{' < /dev/zero"
+EMPTY = """
+import os
+for folder in range(100):
+    os.makedirs(f"/tmp/many/{folder}")
+    for name in range(1000):
+        os.close(os.open(f"/tmp/many/{folder}/{name}", os.O_CREAT))
+while True:
+    pass
+"""
+HOARD = """
+import os
+open("/proc/self/oom_score_adj", "w").write("0")
+handle = os.memfd_create("hoard")
+while True:
+    os.write(handle, bytes(1 << 16))
 """
 
 
@@ -152,3 +195,53 @@ def test_a_disk_fill_ends_the_session_where_only_its_user_may_read_too(small: Do
     assert ended(small, of) == "ended"
     small.close(of, None)
     assert result(tmp_path)["reason"] == "disk_limit"
+
+
+def test_files_without_content_end_the_session_before_the_disk_has_no_room_for_names(
+    small: Docker, tmp_path: Path
+) -> None:
+    of = spec(tmp_path, "", command=["python", "-c", EMPTY], max_disk_bytes=100_000_000)
+    small.start(of)
+    assert ended(small, of) == "ended"
+    small.close(of, None)
+    assert result(tmp_path)["reason"] == "disk_limit"
+    assert "of 6,103 at most" in str(result(tmp_path)["detail"])
+
+
+def test_output_without_end_or_newline_neither_delays_the_deadline_nor_fills_the_disk(
+    small: Docker, tmp_path: Path
+) -> None:
+    of = spec(tmp_path, FLOOD, seconds=3.0)
+    small.start(of)
+    assert ended(small, of) == "ended"
+    small.close(of, None)
+    found = result(tmp_path)
+    assert found["reason"] == "deadline"
+    assert found["output_bytes"] > 10 * of.max_output_bytes  # type: ignore[operator]
+    assert (tmp_path / "session/output.log").stat().st_size < of.max_output_bytes + 100
+
+
+@pytest.mark.parametrize("script", [HEADLESS, UNDEAD], ids=["headless", "undead"])
+def test_what_looks_dead_is_ended_at_the_deadline(script: str, small: Docker, tmp_path: Path) -> None:
+    of = spec(tmp_path, "", command=["python", "-c", script], seconds=3.0, grace_seconds=0.5)
+    small.start(of)
+    assert ended(small, of) == "ended"
+    small.close(of, None)
+    found = result(tmp_path)
+    assert (found["reason"], "could not be ended" in str(found["detail"])) == ("deadline", False)
+    assert small.engine.containers(ptb__run=of.run) == []
+
+
+def test_memory_that_counts_for_no_process_ends_the_agent_or_is_told(small: Docker, tmp_path: Path) -> None:
+    of = spec(tmp_path, "", command=["python", "-I", "-S", "-c", HOARD])
+    small.start(of)
+    state = ended(small, of)
+    small.close(of, None)
+    assert small.engine.containers(ptb__run=of.run) == []
+    told = [kind for kind, _ in small.incidents(of, None)]
+    if state == "ended":
+        assert told == ["out_of_memory"]
+    else:
+        assert told[-1] == "supervisor_lost"
+        assert not container.holds_memory()
+        assert any("hoards memory" in gap for gap in small.isolation())

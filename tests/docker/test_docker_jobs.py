@@ -56,7 +56,8 @@ def test_time_memory_and_the_log_are_bounded(box: Docker, tmp_path: Path) -> Non
     small = Docker(engine=box.engine, limits=msgspec.structs.replace(LIMITS, memory_bytes=2**26, pids=50))
     hungry = small.run(job(tmp_path, "python -c 'x = bytearray(2**29)'; exec python -c 'x = bytearray(2**29)'"))
     assert hungry.exit_code == 137
-    assert "used all its memory" in hungry.tail
+    # Podman does not say why a process was killed, and a job has no supervisor that could.
+    assert "used all its memory" in hungry.tail or box.engine.is_podman()
     loud = box.run(job(tmp_path, "head -c 90000000 /dev/zero | tr '\\0' x; echo; echo the end"))
     assert (tmp_path / "job.log").stat().st_size < 2**26 + 100
     assert loud.tail.endswith("the end\n")

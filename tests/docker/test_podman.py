@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 from docking import LIMITS, ended, job, missing, output, spec
 
@@ -117,5 +118,19 @@ def test_a_job_reads_writes_and_ends_in_time(box: Docker, tmp_path: Path) -> Non
     assert box.engine.containers(ptb__role="job") == []
 
 
-def test_what_podman_isolates_less_is_told(box: Docker) -> None:
-    assert any("podman" in gap for gap in box.isolation())
+def test_what_podman_would_leave_writable_is_not(box: Docker, tmp_path: Path) -> None:
+    of = spec(tmp_path, "touch /run/x /run/lock/x /var/tmp/x")
+    box.start(of)
+    assert ended(box, of) == "ended"
+    box.close(of, None)
+    assert output(of).count("Read-only file system") == 3
+
+
+def test_memory_that_is_used_up_is_an_incident(box: Docker, tmp_path: Path) -> None:
+    few = msgspec.structs.replace(LIMITS, memory_bytes=2**27)
+    small = Docker(box._planned, box.engine, limits=few)
+    of = spec(tmp_path, "python -c 'x = bytearray(2**29)'; echo survived")
+    small.start(of)
+    assert ended(small, of) == "ended"
+    small.close(of, None)
+    assert (output(of).split()[-1], [kind for kind, _ in small.incidents(of, None)]) == ("survived", ["out_of_memory"])

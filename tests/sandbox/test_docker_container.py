@@ -40,7 +40,7 @@ def test_a_session_is_confined(tmp_path: Path) -> None:
     assert {mount.target for mount in made.mounts if mount.writable} == {
         "/ptb/workspace", "/ptb/home", "/tmp", "/ptb/session"
     }  # fmt: skip
-    assert set(made.capabilities) - {"DAC_OVERRIDE"} == {"SETUID", "SETGID", "KILL", "DAC_READ_SEARCH"}
+    assert set(made.capabilities) - {"DAC_OVERRIDE", "SYS_RESOURCE"} == {"SETUID", "SETGID", "KILL", "DAC_READ_SEARCH"}
 
 
 def test_a_job_has_no_capability_and_no_network(tmp_path: Path) -> None:
