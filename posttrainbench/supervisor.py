@@ -1,9 +1,9 @@
 """Runs one session to its end: `python supervisor.py SESSION_DIR`. One file, standard library only, Linux.
 
 It starts the command of SESSION_DIR/spec.json, keeps the clock, stores the output within bounds, samples what the
-command uses, and ends every process that the command started: at the deadline, when SESSION_DIR/stop appears, when it
-is told to (SIGTERM), when the folders of the command take more than max_disk_bytes, and when the command has ended by
-itself. It writes:
+command uses, and ends every process that the command started: overtime_seconds after the deadline, when
+SESSION_DIR/stop appears, when it is told to (SIGTERM), when the folders of the command take more than max_disk_bytes,
+and when the command has ended by itself. It writes:
 
     lock             held (flock) for as long as this process lives
     claim            who runs the session; a second supervisor finds it and leaves
@@ -316,6 +316,7 @@ class Session:
         self.folder, self.spec = folder, spec
         self.started = time.monotonic()
         self.deadline = self.started + spec["seconds"]
+        self.end = self.deadline + spec.get("overtime_seconds", 0.0)
         self.told_to_stop = False
         self.turns: list[dict[str, Any]] = []
         self.killed: set[tuple[int, int]] = set()
@@ -444,7 +445,7 @@ class Session:
                 return "exited"
             if self.told_to_stop or stop.exists() or (parent and os.getppid() != parent):
                 return "stopped"
-            if time.monotonic() >= self.deadline:
+            if time.monotonic() >= self.end:
                 return "deadline"
             if self.usage.exceeded:
                 return "disk_limit"
