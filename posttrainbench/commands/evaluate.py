@@ -19,7 +19,7 @@ from posttrainbench import catalog, pipeline, record, statistics
 from posttrainbench.catalog import Task
 from posttrainbench.commands import options, outcome
 from posttrainbench.errors import MissingError, UsageError
-from posttrainbench.evaluation import CheckpointUnusable, bench, measure, passing, unfinished
+from posttrainbench.evaluation import CheckpointUnusable, Generation, bench, measure, passing, unfinished
 from posttrainbench.inputs import data, families
 from posttrainbench.journal import exclusively
 from posttrainbench.plan import Plan, bounded, code_digest, versions
@@ -177,12 +177,20 @@ def _print(found: measure.Measured, out: Path, args: argparse.Namespace) -> int:
         return 0
     estimate = statistics.mean(list(measure.outcomes(out).values()))
     print(f"{found.task} {found.split}, {found.few_shot}-shot: {outcome.percent(estimate)} of {found.n} questions")
+    if found.generation:
+        print(f"decoded as the checkpoint says: {_settings(found.generation)}")
     if passed:
         print(
             f"pass@{args.pass_at}: {outcome.percent(passed)}, from {found.decoding.samples} answers a question at "
-            f"temperature {found.decoding.temperature:g}"
+            f"temperature {(found.generation or found.decoding).temperature:g}"
         )
     return 0
+
+
+def _settings(made: Generation) -> str:
+    told = msgspec.to_builtins(made)
+    refused = f"; not taken: {', '.join(made.refused)}" if made.refused else ""
+    return ", ".join(f"{name} {value}" for name, value in told.items() if name != "refused" and value != []) + refused
 
 
 def _passed(k: int | None, out: Path) -> statistics.Estimate | None:
