@@ -11,17 +11,22 @@ import functools
 import shutil
 from pathlib import Path
 
+import msgspec
+
 from posttrainbench import pipeline
 from posttrainbench.agent.result import SessionResult
 from posttrainbench.catalog import Model
+from posttrainbench.errors import DigestError
 from posttrainbench.evaluation import baseline
+from posttrainbench.folder import RunFolder
 from posttrainbench.inputs import model
 from posttrainbench.integrity import Audit
+from posttrainbench.journal import is_held
 from posttrainbench.pipeline import Run, Stage
-from posttrainbench.plan import AgentPlan
+from posttrainbench.plan import AgentPlan, Plan
 from posttrainbench.record import Prepared
 from posttrainbench.reporter import following
-from posttrainbench.strict import digest_value, write_json
+from posttrainbench.strict import digest_value, read_json, write_json
 
 
 def stand_in(name: str, version: str) -> AgentPlan:
@@ -38,6 +43,20 @@ def stand_in(name: str, version: str) -> AgentPlan:
         needs=[],
         transcript="none",
     )
+
+
+def begun(drawn: Plan, runs: Path) -> RunFolder | None:
+    """The folder of an equal plan that is not sealed and on which no ptb works, if there is one."""
+    for path in sorted(runs.glob("*/plan.json")):
+        folder = RunFolder(path.parent)
+        try:
+            known = read_json(path, Plan)
+        except DigestError:
+            continue
+        same = msgspec.structs.replace(known, run=drawn.run, created=drawn.created) == drawn
+        if same and not folder.record.exists() and not is_held(folder.lock):
+            return folder
+    return None
 
 
 def prepare(run: Run) -> None:
@@ -82,6 +101,7 @@ def evaluate(run: Run) -> None:
                     model_digest=digest,
                     out=out / name,
                     cache=run.cache,
+                    few_shot=plan.shots,
                     backend=plan.backend,
                     gpus=plan.cards,
                 )

@@ -135,7 +135,8 @@ class Split(Value, frozen=True, kw_only=True):
 
 
 class Decoding(Value, frozen=True, kw_only=True):
-    """How answers are generated; fixed by the task, never by a checkpoint's generation_config.json."""
+    """How answers are generated; fixed by the task, and by a checkpoint's generation_config.json only where a protocol
+    says so."""
 
     max_tokens: int
     temperature: float = 0.0

@@ -183,6 +183,7 @@ def score_checkpoint(run: Run, out: Path) -> None:
             bench=run.folder.sealed,
             out=out / "human",
             cache=run.cache,
+            few_shot=run.plan.shots,
             backend=run.plan.backend,
             gpus=run.plan.cards,
         )
@@ -193,6 +194,7 @@ def score_checkpoint(run: Run, out: Path) -> None:
                 model=run.folder.checkpoint,
                 model_digest=digest_value(frozen.files),
                 out=out / "final",
+                few_shot=run.plan.shots,
                 backend=run.plan.backend,
                 gpus=run.plan.cards,
             )
@@ -205,9 +207,10 @@ def measure_base(run: Run, out: Path) -> None:
     """Score the base model, and with worked examples in its prompt, on the bench that is laid out; a folder for each
     below `out`."""
     prepared, plan = run.prepared(), run.plan
-    few_shot = plan.task.few_shot if plan.protocol.few_shot_baseline else 0
-    for number in (0, few_shot) if few_shot else (0,):
-        where = out / ("few_shot" if number else "base")
+    for name, number in (("base", plan.shots), ("few_shot", plan.few_shot)):
+        if name == "few_shot" and not number:
+            continue
+        where = out / name
         with following(run.reporter.status, functools.partial(last_line, where, f"base, {number}-shot")):
             baseline.base_measurement(
                 run.sandbox,
@@ -277,6 +280,8 @@ def lay_bench(
         chat_template=template,
         library=data.library(plan.task, run.cache, run.reporter.status),
         with_train=folder == run.folder.bench,
+        shots=plan.shots,
+        decoding_from=plan.protocol.decoding,
     )
 
 

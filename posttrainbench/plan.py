@@ -95,6 +95,16 @@ class Plan(Value, frozen=True, kw_only=True):
         return self.protocol.gpus if self.gpus is None else self.gpus
 
     @property
+    def shots(self) -> int:
+        """Worked examples in the scored prompts."""
+        return self.protocol.shots.get(self.task.name, 0)
+
+    @property
+    def few_shot(self) -> int:
+        """Worked examples in the prompts of the few-shot baseline; 0: there is none."""
+        return max(self.task.few_shot, self.shots) if self.protocol.few_shot_baseline else 0
+
+    @property
     def deviations(self) -> list[str]:
         """Where the run departs from its protocol, in words. A board does not rank such a run among those that keep
         it."""

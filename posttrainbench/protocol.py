@@ -27,6 +27,8 @@ class Protocol(Value, frozen=True, kw_only=True):
     """Wall time of the agent's session."""
     grace_seconds: float = 30.0
     """Between SIGTERM and SIGKILL at the deadline."""
+    overtime_seconds: float = 0.0
+    """How long the session goes on after its hours before SIGTERM; the agent's clock knows nothing of it."""
     gpus: int = 0
     network: Literal["none", "closed", "curated", "open"] = "none"
     """none: nothing, so no agent that calls a model provider; closed: the agent's model provider alone; curated: also
@@ -49,6 +51,11 @@ class Protocol(Value, frozen=True, kw_only=True):
     """At most this many new tokens an answer, where a task allows more: for machines on which more is out of reach."""
     samples: int | None = None
     """At most so many answers a question, where a task takes more."""
+    decoding: Literal["task", "checkpoint"] = "task"
+    """task: as the task says, whatever a checkpoint brings; checkpoint: as its generation_config.json says, within the
+    bounds of evaluation/cell_decoding.py, else at temperature 1 (the original benchmark's rule)."""
+    shots: dict[str, int] = {}
+    """Worked examples in the scored prompts, by task; none where it is not named."""
     few_shot_baseline: bool = True
     """Measure the base model with worked examples in the prompt too, since much of a gain may be format."""
     max_checkpoint_gb: float = 40.0
@@ -72,3 +79,7 @@ class Protocol(Value, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         if self.weights and (min(self.weights.values()) <= 0 or abs(sum(self.weights.values()) - 1) > 1e-3):
             raise ValueError(f"weights must be above 0 and come to 1, these come to {sum(self.weights.values()):g}")
+        if not all(1 <= number <= 100 for number in self.shots.values()):
+            raise ValueError("shots must be 1 to 100 worked examples a task; a task without any is left out")
+        if not 0.0 <= self.overtime_seconds <= 3600.0:
+            raise ValueError(f"overtime_seconds must be 0 to 3600, not {self.overtime_seconds:g}")

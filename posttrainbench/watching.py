@@ -38,7 +38,8 @@ def begin(run: Run, spec: SessionSpec, gateway: GatewaySpec | None) -> Handle:
 def watch(run: Run, spec: SessionSpec, handle: Handle | None, gateway: GatewaySpec | None) -> None:
     """Wait for the session's end, and see to it that its gateway lives. The supervisor keeps the deadline; if it fails
     to, ptb ends the session itself."""
-    look, last = time.monotonic(), time.monotonic() + spec.seconds + 4 * spec.grace_seconds + 60
+    look = time.monotonic()
+    last = look + spec.seconds + spec.overtime_seconds + 4 * spec.grace_seconds + 60
     while run.sandbox.state(spec, handle) == "running":
         if time.monotonic() > last:
             run.sandbox.stop(spec, handle, "the supervisor did not end the session at its deadline")

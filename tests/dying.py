@@ -1,8 +1,8 @@
 """ptb that kills itself: `python dying.py STAGE MOMENT VERB …`.
 
 MOMENT is `begin` (journalled, nothing done), `end` (all done, not journalled), `before-start` or `after-start` (around
-the start of the agent, before its handle is journalled), or `answers` (when the checkpoint has answered some of the
-questions, which it is asked three at a time then).
+the start of the agent, before its handle is journalled), or `answers` (when some of a measurement's questions, asked
+three at a time then, are answered; STAGE is the measurement's folder: base, few_shot, final).
 """
 
 import os
@@ -28,18 +28,19 @@ def die() -> None:
 
 
 def die_at(path: Path) -> None:
-    """Wait until two batches are in the file."""
-    while not path.exists() or path.read_bytes().count(b'{"answers"') < 2:
+    """Wait until two more batches are in the file."""
+    before = path.read_bytes().count(b'{"answers"') if path.exists() else 0
+    while not path.exists() or path.read_bytes().count(b'{"answers"') < before + 2:
         time.sleep(0.001)
     die()
 
 
 class Deadly(Local):
-    """The local sandbox, with death beside the start of the agent, or while the checkpoint answers."""
+    """The local sandbox, with death beside the start of the agent, or while a model answers."""
 
     def run(self, spec: JobSpec) -> JobResult:
-        """Run a job; die when it has written a few answers of the checkpoint's."""
-        if moment == "answers" and "/final/" in spec.log:
+        """Run a job; die when it has written a few answers of the measurement's."""
+        if moment == "answers" and Path(spec.log).parent.name == stage:
             spec = msgspec.structs.replace(spec, command=[*spec.command, "--batch-size", "3"])
             threading.Thread(target=die_at, args=[Path(spec.cwd, "answers.jsonl")], daemon=True).start()
         return super().run(spec)

@@ -102,6 +102,33 @@ def test_a_run_says_where_it_departs_from_its_protocol(tmp_path: Path) -> None:
     assert factory.plan(tmp_path, gpus=0).deviations == []
 
 
+def test_a_protocol_says_how_many_worked_examples_a_prompt_has(tmp_path: Path) -> None:
+    def numbers(**rules: object) -> tuple[int, int]:
+        drawn = factory.plan(tmp_path, protocol=factory.protocol(**rules))
+        return drawn.shots, drawn.few_shot
+
+    assert numbers() == (0, 2)
+    assert numbers(shots={"words": 5}) == (0, 2)
+    assert numbers(shots={"sums": 1}) == (1, 2)
+    # The few-shot baseline has not fewer of them than what is scored.
+    assert numbers(shots={"sums": 10}) == (10, 10)
+    assert numbers(shots={"sums": 10}, few_shot_baseline=False) == (10, 0)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        *('decoding = "model"', "shots = { sums = 0 }", "shots = { sums = 101 }", "shots = 3"),
+        *("overtime_seconds = -1", "overtime_seconds = 3601", "overtime_seconds = nan"),
+    ],
+)
+def test_rules_that_make_no_sense_are_refused(line: str, tmp_path: Path) -> None:
+    path = tmp_path / "odd.toml"
+    path.write_text("\n".join(['name = "odd"', "version = 1", 'title = "Odd"', "hours = 1", line]))
+    with pytest.raises(ConfigError, match=line.partition(" ")[0]):
+        read_toml(path, Protocol)
+
+
 @pytest.mark.parametrize("weights", [{"sums": 0.5}, {"sums": 1.5, "words": -0.5}])
 def test_weights_come_to_one(weights: dict[str, float], tmp_path: Path) -> None:
     path = tmp_path / "odd.toml"
@@ -116,3 +143,6 @@ def test_bundled_protocols_weigh_known_tasks_and_models() -> None:
     for protocol, _ in known.protocols().values():
         assert set(protocol.weights) <= set(known.tasks())
         assert set(protocol.models) <= set(known.models())
+        for name, number in protocol.shots.items():
+            sizes = known.tasks()[name].value.splits
+            assert number <= sum(sizes[split].size for split in ("shots", "train") if split in sizes)

@@ -111,6 +111,25 @@ def test_the_deadline_ends_a_command_that_sleeps(tmp_path):
     assert 1 <= result["seconds"] < 10
 
 
+def test_overtime_comes_after_the_deadline_that_the_command_knows(tmp_path):
+    script = "import os, time; time.sleep(float(os.environ['PTB_DEADLINE']) - time.monotonic() + 1); print('late')"
+    result = run(tmp_path, [PYTHON, "-c", script], seconds=1.0, overtime_seconds=30.0)
+    assert (result["reason"], result["exit_code"], output(tmp_path)) == ("exited", 0, b"late\n")
+    assert result["seconds"] > 2
+
+
+def test_after_its_overtime_a_command_is_ended(tmp_path):
+    result = run(tmp_path, ["sleep", "100"], seconds=0.5, overtime_seconds=1.0)
+    assert (result["reason"], result["signal"]) == ("deadline", 15)
+    assert 1.5 <= result["seconds"] < 20
+
+
+def test_in_overtime_nothing_is_continued(tmp_path):
+    more = {"resume_command": ["sh", "-c", "echo again"], "early_stop_times": 3, "overtime_seconds": 20.0}
+    result = run(tmp_path, ["sleep", "2"], seconds=1.0, **more)
+    assert (result["reason"], len(result["turns"]), output(tmp_path)) == ("exited", 1, b"")
+
+
 def test_sigterm_may_be_used_to_save(tmp_path):
     script = "trap 'echo saved; exit 0' TERM; echo up; while :; do sleep 0.1; done"
     result = run(tmp_path, ["sh", "-c", script], seconds=1.0, grace_seconds=10.0)

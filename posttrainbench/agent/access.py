@@ -86,7 +86,7 @@ def spec(plan: Plan, folder: RunFolder, cache: Path, environment: Mapping[str, s
         cache=str(cache / "hub"),
         max_usd=plan.max_usd,
         max_tokens=plan.max_tokens,
-        seconds=plan.hours * 3600 + plan.protocol.grace_seconds + AFTER_SECONDS,
+        seconds=plan.hours * 3600 + plan.protocol.overtime_seconds + plan.protocol.grace_seconds + AFTER_SECONDS,
     )
 
 

@@ -16,8 +16,7 @@ settings. What you leave in `final_model/` is scored when your time is over.
 {description}
 
 The final score is the mean `{metric}` over {scored}. Answers are generated with at most
-{max_tokens} new tokens at temperature {temperature:g}{samples}; prompts hold no worked examples. A
-`generation_config.json` or a chat template of your own has no effect on the score.
+{max_tokens} new tokens at {temperature}{samples}; prompts hold {shots}. {own}
 
 ## What you have
 
@@ -67,6 +66,16 @@ Do not train on the test questions or their answers, nor on data made from them.
 }
 """What differs where the agent is shown the questions of the score themselves."""
 
+TEMPERATURES = {"task": "temperature {:g}", "checkpoint": "temperature 1 unless the checkpoint says otherwise"}
+OWN = {
+    "task": """A
+`generation_config.json` or a chat template of your own has no effect on the score.""",
+    "checkpoint": """Of a
+`generation_config.json` in `final_model/` the keys `temperature` (0: the likeliest token), `top_p`, `top_k`, `min_p`,
+`repetition_penalty`, `max_new_tokens` and `eos_token_id` hold. A chat template of your own has no effect.""",
+}
+"""What differs where the checkpoint's own settings hold."""
+
 DISK = """your working folder, `$HOME` and `$TMPDIR` may take {:g} GB together. Beyond that your session ends at
   once, as if your time were over."""
 
@@ -99,7 +108,9 @@ def render(plan: Plan, bench: Path) -> str:
         shown=SHOWN[protocol.visible_split],
         rule=RULES[protocol.visible_split],
         max_tokens=decoding.max_tokens,
-        temperature=decoding.temperature,
+        temperature=TEMPERATURES[protocol.decoding].format(decoding.temperature),
+        own=OWN[protocol.decoding],
+        shots=f"{plan.shots} worked examples" if plan.shots else "no worked examples",
         samples=f", {decoding.samples} times a question" if decoding.samples > 1 else "",
         hours=duration(plan.hours),
         machine="no GPU, processors only" if gpus == 0 else "one GPU" if gpus == 1 else f"{gpus} GPUs",

@@ -69,6 +69,7 @@ def spec(
         resume_command=filled(plan.agent.resume_command, values),
         env=env,
         seconds=plan.hours * 3600,
+        overtime_seconds=plan.protocol.overtime_seconds,
         grace_seconds=plan.protocol.grace_seconds,
         max_output_bytes=int(plan.protocol.max_output_mb * 1e6),
         max_disk_bytes=int(plan.protocol.max_disk_gb * 1e9),

@@ -21,7 +21,7 @@ from posttrainbench.statistics.crossed import pooled, student
 from posttrainbench.strict import Value
 
 MAX_BYTES = 10_000_000
-PROTOCOL, VERSION = "ptb-v1", 1
+PROTOCOL, VERSION = "ptb-v1", 2
 RUNS = "published runs (Student's t)"
 NONE = "no interval: not in the published figures"
 NOTE = (

@@ -90,7 +90,7 @@ def format_note(record: Record) -> str:
         )
     return (
         "Much of a gain over a base model is format: the untouched base model scores "
-        f"{text.percent(scores.few_shot.value)} here when its prompt holds {record.plan.task.few_shot} worked "
+        f"{text.percent(scores.few_shot.value)} here when its prompt holds {record.plan.few_shot} worked "
         f"examples, and {text.percent(scores.base.value)} without them."
     )
 

@@ -137,7 +137,8 @@ def protocol(bundle: Unpacked) -> Iterator[str]:
 def budgets(bundle: Unpacked) -> Iterator[str]:
     """Did the run stay within its time and its money, by the gateway's own ledger?"""
     told, drawn = bundle.record, bundle.plan
-    most = drawn.hours * 3600 + drawn.protocol.grace_seconds + SLACK_SECONDS
+    rules = drawn.protocol
+    most = drawn.hours * 3600 + rules.overtime_seconds + rules.grace_seconds + SLACK_SECONDS
     spans = {"session": told.session.seconds, "last turn": max((turn.end for turn in told.session.turns), default=0.0)}
     spans["telemetry"] = max((sample.t for sample in read_telemetry(bundle.folder / "session")), default=0.0)
     for what, seconds in spans.items():
@@ -185,7 +186,8 @@ def measurements(bundle: Unpacked) -> Iterator[str]:
             )
         if not values or abs(sum(values) / len(values) - told.score) > CLOSE:
             yield f"The {name} measurement says {told.score}, which is not the mean over its questions."
-        few_shot = drawn.task.few_shot if name == "few_shot" else 0
+        few_shot = drawn.few_shot if name == "few_shot" else drawn.shots
+        decoding_from = "task" if told.generation is None else "checkpoint"
         for what, one, other in (
             ("task", told.task, drawn.task.name),
             ("version", told.version, drawn.task.version),
@@ -193,6 +195,7 @@ def measurements(bundle: Unpacked) -> Iterator[str]:
             ("metric", told.metric, drawn.task.metric),
             ("worked examples", told.few_shot, few_shot),
             ("decoding", told.decoding, drawn.task.decoding),
+            ("origin of the decoding", decoding_from, drawn.protocol.decoding),
             ("backend", told.backend, drawn.backend),
             ("chat template", told.chat_template, drawn.protocol.chat_template == "family"),
         ):

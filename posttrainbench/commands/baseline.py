@@ -2,7 +2,7 @@
 
 The base model, the base model with worked examples in its prompt, and the model maker's own instruct model, which
 stands for the human baseline and gives uplift its scale. Later runs on this machine take the measurements from the
-cache; boards take them from the record. Interrupted, it goes on with `ptb resume` or by the same command.
+cache; boards take them from the record. Killed or interrupted, the same command goes on with it, as `ptb resume` does.
 
   ptb baseline --model qwen3-1.7b-base --task gsm8k
   ptb baseline --model ./my-base --instruct ./my-instruct --task gsm8k --protocol smoke
@@ -23,7 +23,7 @@ from posttrainbench.plan import Plan
 from posttrainbench.reporter import Reporter, Silent, Terminal
 from posttrainbench.sandbox import kinds
 from posttrainbench.settings import Settings
-from posttrainbench.strict import digest_folder
+from posttrainbench.strict import digest_folder, read_json
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -50,8 +50,9 @@ def main(args: argparse.Namespace) -> int:
     settings = options.load(args)
     drawn = draw(args, settings)
     reporter: Reporter = Silent() if args.json else Terminal()
-    folder = pipeline.create(drawn, settings.runs)
-    reporter.say(f"run {drawn.run}")
+    folder = baselines.begun(drawn, settings.runs) or pipeline.create(drawn, settings.runs)
+    drawn = read_json(folder.plan, Plan)
+    reporter.say(f"run {drawn.run}" + (", which was begun before" if folder.journal.exists() else ""))
     sandbox = kinds.open_sandbox(drawn.sandbox, drawn.images)
     run = pipeline.Run(drawn, folder, settings.cache, sandbox, reporter)
     sealed = pipeline.carry_out(run, baselines.STAGES)

@@ -5,12 +5,12 @@
   ptb evaluate FOLDER --task humaneval --pass-at 10
                                          also the chance that of 10 answers to a question at least one is right
 
-Nothing here changes a sealed record: a second measurement is printed beside the first.
+Nothing here changes a sealed record: a second measurement is printed beside the first. One that was killed or
+interrupted goes on where it was when the same command is given again.
 """
 
 import argparse
 import shutil
-import tempfile
 from pathlib import Path
 
 import msgspec
@@ -19,15 +19,15 @@ from posttrainbench import catalog, pipeline, record, statistics
 from posttrainbench.catalog import Task
 from posttrainbench.commands import options, outcome
 from posttrainbench.errors import MissingError, UsageError
-from posttrainbench.evaluation import CheckpointUnusable, bench, measure, passing
+from posttrainbench.evaluation import CheckpointUnusable, Generation, bench, measure, passing, unfinished
 from posttrainbench.inputs import data, families
 from posttrainbench.journal import exclusively
-from posttrainbench.plan import Plan, bounded
+from posttrainbench.plan import Plan, bounded, code_digest, versions
 from posttrainbench.protocol import Protocol
 from posttrainbench.reporter import Reporter, Silent, Terminal, following
 from posttrainbench.sandbox import kinds
 from posttrainbench.settings import Settings
-from posttrainbench.strict import read_json, to_json
+from posttrainbench.strict import digest_file, digest_folder, digest_value, read_json, to_json
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -38,11 +38,14 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "--protocol",
         default="sealed-v1",
         metavar="P",
-        help="with a folder: chat template, and bounds on answers",
+        help="with a folder: chat template, worked examples, how answers are generated",
     )
     parser.add_argument("--limit", type=int, metavar="N", help="with a folder: score N test questions")
     parser.add_argument(
-        "--few-shot", type=int, default=0, metavar="N", help="with a folder: worked examples in the prompt"
+        "--few-shot",
+        type=int,
+        metavar="N",
+        help="with a folder: worked examples in the prompt (default: the protocol's)",
     )
     parser.add_argument("--backend", choices=["hf", "vllm"], default="hf", help="with a folder (default: %(default)s)")
     parser.add_argument(
@@ -77,14 +80,16 @@ def _again(args: argparse.Namespace, settings: Settings, reporter: Reporter) -> 
             f"{plan.task.decoding.samples}. `ptb evaluate {folder.checkpoint} --task {plan.task.name}` samples more."
         )
     run = pipeline.Run(plan, folder, settings.cache, kinds.open_sandbox(plan.sandbox, plan.images), reporter)
-    with tempfile.TemporaryDirectory(dir=folder.path, prefix="again-") as temporary:
-        out = Path(temporary)
-        with exclusively(folder.lock), reporter.stage("evaluate", "once more"):
+    out = folder.path / "again"
+    with exclusively(folder.lock):
+        with reporter.stage("evaluate", "once more"):
             pipeline.score_checkpoint(run, out)
         if folder.record.exists() and not args.json:
             first = record.read(folder.record).final
             print(f"first measurement: {_sentence(first)}" if first else "first measurement: none")
-        return _print(read_json(out / "final" / "result.json", measure.Measured), out / "final", args)
+        code = _print(read_json(out / "final" / "result.json", measure.Measured), out / "final", args)
+        shutil.rmtree(out)
+    return code
 
 
 def _folder(args: argparse.Namespace, settings: Settings, reporter: Reporter) -> int:
@@ -98,17 +103,25 @@ def _folder(args: argparse.Namespace, settings: Settings, reporter: Reporter) ->
     if protocol.chat_template == "family" and template is None:
         raise MissingError(f"No chat template is declared for the architecture of {weights}; use --protocol smoke.")
     splits = data.fetch(task.value, task.path, settings.data, settings.cache, reporter.status)
-    out = Path(tempfile.mkdtemp(prefix="ptb-evaluate-"))
-    try:
+    limit = args.limit or protocol.limit
+    shots = protocol.shots.get(value.name, 0)
+    few_shot = shots if args.few_shot is None else args.few_shot
+    reporter.status(f"reading {weights}")
+    checkpoint = _digest(weights)
+    told = [checkpoint, value, digest_folder(task.path), template, limit, few_shot, args.backend]
+    key = digest_value([*told, shots, protocol.decoding, code_digest(), versions()]).removeprefix("sha256:")
+    with unfinished.held(settings.cache, key, wait=False) as out:
         bench.lay(
             value,
             task.path,
             splits,
             out / "sealed",
             split="test",
-            limit=args.limit or protocol.limit,
+            limit=limit,
             chat_template=template,
             library=data.library(task.value, settings.cache, reporter.status),
+            shots=shots,
+            decoding_from=protocol.decoding,
         )
         with (
             reporter.stage("evaluate", f"{weights.name} on {task.value.name}"),
@@ -118,13 +131,20 @@ def _folder(args: argparse.Namespace, settings: Settings, reporter: Reporter) ->
                 kinds.open_sandbox("local"),
                 bench=out / "sealed",
                 model=weights,
+                model_digest=checkpoint,
                 out=out / "final",
-                few_shot=args.few_shot,
+                few_shot=few_shot,
                 backend=args.backend,
             )
-        return _print(found, out / "final", args)
-    finally:
-        shutil.rmtree(out, ignore_errors=True)
+        code = _print(found, out / "final", args)
+        shutil.rmtree(out)
+    return code
+
+
+def _digest(weights: Path) -> str:
+    """Digest of a checkpoint's files. They may be links, as the hub's own cache has them."""
+    files = [path for path in sorted(weights.rglob("*")) if path.is_file()]
+    return digest_value({path.relative_to(weights).as_posix(): digest_file(path) for path in files})
 
 
 def _sentence(found: measure.Measured) -> str:
@@ -157,12 +177,20 @@ def _print(found: measure.Measured, out: Path, args: argparse.Namespace) -> int:
         return 0
     estimate = statistics.mean(list(measure.outcomes(out).values()))
     print(f"{found.task} {found.split}, {found.few_shot}-shot: {outcome.percent(estimate)} of {found.n} questions")
+    if found.generation:
+        print(f"decoded as the checkpoint says: {_settings(found.generation)}")
     if passed:
         print(
             f"pass@{args.pass_at}: {outcome.percent(passed)}, from {found.decoding.samples} answers a question at "
-            f"temperature {found.decoding.temperature:g}"
+            f"temperature {(found.generation or found.decoding).temperature:g}"
         )
     return 0
+
+
+def _settings(made: Generation) -> str:
+    told = msgspec.to_builtins(made)
+    refused = f"; not taken: {', '.join(made.refused)}" if made.refused else ""
+    return ", ".join(f"{name} {value}" for name, value in told.items() if name != "refused" and value != []) + refused
 
 
 def _passed(k: int | None, out: Path) -> statistics.Estimate | None:

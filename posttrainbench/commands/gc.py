@@ -4,7 +4,8 @@ Only what bears this owner's label and has expired, or what a job left whose ptb
 touched: a session whose container was removed is still resumed from what its supervisor wrote.
 
   ptb gc --dry-run
-  ptb gc --unused 30     instead, what the mirrors keep in the cache and no run has read for 30 days
+  ptb gc --unused 30     instead, of the cache: what the mirrors keep and no run has read for 30 days, and answers of
+                         killed measurements that nobody has gone on with for so long
 """
 
 import argparse
@@ -14,6 +15,7 @@ import msgspec
 
 from posttrainbench.commands import options
 from posttrainbench.errors import UsageError
+from posttrainbench.evaluation import unfinished
 from posttrainbench.gateway import eviction
 from posttrainbench.sandbox import garbage
 from posttrainbench.sandbox.engine import Engine
@@ -27,7 +29,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "--unused",
         type=float,
         metavar="DAYS",
-        help="clear the mirrors' cache instead of what nobody has read for so long",
+        help="clear the cache instead: of the mirrors' files and unfinished answers that nobody used for so long",
     )
     parser.add_argument("--json", action="store_true", help="print a JSON list")
     options.places(parser)
@@ -56,14 +58,17 @@ def main(args: argparse.Namespace) -> int:
 def _evict(args: argparse.Namespace) -> int:
     if not 0 <= args.unused < 10_000:
         raise UsageError(f"--unused {args.unused:g} is no number of days: give 0 to 9999.")
-    items = eviction.unused(options.load(args).cache / "hub", args.unused)
+    cache = options.load(args).cache
+    files, answers = eviction.unused(cache / "hub", args.unused), unfinished.leftovers(cache, args.unused)
     if not args.dry_run:
-        items = eviction.evict(items)
+        files, answers = eviction.evict(files), unfinished.remove(answers)
+    items: list[eviction.Unused | unfinished.Leftover] = [*files, *answers]
     if args.json:
         print(json.dumps([msgspec.to_builtins(item) for item in items], indent=2))
         return 0
     verb = "would remove" if args.dry_run else "removed"
     for item in items:
-        print(f"{verb} {item.path}: {item.size / 1e6:.1f} MB, unread for {item.days:.0f} days")
-    print(f"{verb} {len(items)} files, {sum(item.size for item in items) / 1e9:.2f} GB")
+        print(f"{verb} {item.path}: {item.size / 1e6:.1f} MB, unused for {item.days:.0f} days")
+    total = sum(item.size for item in items) / 1e9
+    print(f"{verb} {len(files)} files and {len(answers)} unfinished measurements, {total:.2f} GB")
     return 0

@@ -44,9 +44,7 @@ def table(record: Record) -> Table:
         questions = f"{scores.n} test questions, {scores.metric}"
         made.add_row("base", percent(scores.base), questions)
         if scores.few_shot:
-            made.add_row(
-                "base, few-shot", percent(scores.few_shot), f"{plan.task.few_shot} worked examples in the prompt"
-            )
+            made.add_row("base, few-shot", percent(scores.few_shot), f"{plan.few_shot} worked examples in the prompt")
         if scores.human:
             made.add_row("instruct", percent(scores.human), "the model maker's own, the human baseline")
         if plan.baseline:

@@ -19,6 +19,22 @@ class Try(Value, frozen=True, kw_only=True):
     """Until its last answer or its end."""
 
 
+class Generation(Value, frozen=True, kw_only=True):
+    """What the checkpoint's generation_config.json made of the decoding; cell_decoding.py says how it is read."""
+
+    temperature: float
+    top_p: float
+    top_k: int
+    """0: no limit."""
+    min_p: float
+    repetition_penalty: float
+    max_tokens: int
+    ends: list[int]
+    """Tokens that ended an answer besides those that always do."""
+    refused: list[str]
+    """Keys whose values were not taken."""
+
+
 class Measurement(Value, frozen=True, kw_only=True, tag="measurement", tag_field="kind"):
     """What one model scored on one split."""
 
@@ -36,6 +52,9 @@ class Measurement(Value, frozen=True, kw_only=True, tag="measurement", tag_field
     bench: str
     """Digest of the bench's folder: questions, scorer, decoding, evaluator."""
     decoding: Decoding
+    """The task's, as the protocol bounds it."""
+    generation: Generation | None = None
+    """What of that the checkpoint's own settings changed, under a protocol that lets them; else None."""
     chat_template: bool
     backend: str
     device: str

@@ -5,18 +5,14 @@ The key covers all that can change the score: the model's files, the bench (ques
 chat template), the backend, the versions of the packages, the number of worked examples, and the kind of machine.
 """
 
-import fcntl
-import os
 import platform
 import shutil
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from posttrainbench.catalog import FolderModel, HubModel, RandomModel
 from posttrainbench.errors import DigestError, InfrastructureError
-from posttrainbench.evaluation import CheckpointUnusable, Measurement
+from posttrainbench.evaluation import CheckpointUnusable, Measurement, unfinished
 from posttrainbench.evaluation import measure as measuring
 from posttrainbench.evaluation.cell_engine import computes_in_bfloat16
 from posttrainbench.plan import versions
@@ -38,16 +34,18 @@ def base_measurement(
     backend: str = "hf",
     gpus: int = 0,
 ) -> Measurement:
-    """The base model's measurement, from the cache where it is there, also laid into `out`.
+    """The base model's measurement, from the cache where it is there, also laid into `out`. One that was killed, in
+    this run or another, is gone on with; one that another process is taking is waited for.
 
     `model_digest` is that of the model folder's manifest. Raises InfrastructureError where the base model itself cannot
     be used: it is ours to provide.
     """
     where = f"{sandbox.name} {sandbox.evaluator()}".strip()
-    place = cache / "baselines" / _key(bench, model_digest, few_shot, backend, gpus, where)
+    key = _key(bench, model_digest, few_shot, backend, gpus, where)
+    place = cache / "baselines" / key
     with disk("make a place in the cache"):
         place.parent.mkdir(parents=True, exist_ok=True)
-    with _lock(place.with_name(f"{place.name}.lock")):
+    with unfinished.held(cache, key, wait=True) as job:
         if not _is_whole(place):
             found = measuring.measure(
                 sandbox,
@@ -58,6 +56,7 @@ def base_measurement(
                 few_shot=few_shot,
                 backend=backend,
                 gpus=gpus,
+                job=job,
             )
             if isinstance(found, CheckpointUnusable):
                 raise InfrastructureError(f"The base model in {model} cannot be scored. {found.reason}")
@@ -75,7 +74,15 @@ def remember_human(source: Source, digest: str, cache: Path) -> None:
 
 
 def lay_human(
-    sandbox: Sandbox, source: Source | None, *, bench: Path, out: Path, cache: Path, backend: str, gpus: int
+    sandbox: Sandbox,
+    source: Source | None,
+    *,
+    bench: Path,
+    out: Path,
+    cache: Path,
+    backend: str,
+    gpus: int,
+    few_shot: int = 0,
 ) -> bool:
     """Lay the instruct model's measurement on this bench into `out`, where `ptb baseline` has taken it on this machine;
     whether it has."""
@@ -83,7 +90,7 @@ def lay_human(
         return False
     digest = read_json(_note(source, cache), Known).digest
     where = f"{sandbox.name} {sandbox.evaluator()}".strip()
-    place = cache / "baselines" / _key(bench, digest, 0, backend, gpus, where)
+    place = cache / "baselines" / _key(bench, digest, few_shot, backend, gpus, where)
     if not _is_whole(place):
         return False
     with disk("copy a cached measurement"):
@@ -105,19 +112,18 @@ def _note(source: Source, cache: Path) -> Path:
 
 
 def _keep(out: Path, place: Path) -> None:
-    """Copy a measurement into the cache whole. It is taken in `out`, where its progress can be read, and where it is
-    taken up again after a kill."""
+    """Copy a measurement into the cache whole. It is taken in `out`, where its progress can be read."""
     with disk("keep a measurement in the cache"):
-        unfinished = Path(tempfile.mkdtemp(dir=place.parent, prefix=".unfinished-"))
+        copy = Path(tempfile.mkdtemp(dir=place.parent, prefix=".unfinished-"))
         try:
             for name in ("questions.jsonl", "cell.log", "result.json"):
-                shutil.copyfile(out / name, unfinished / name)
-            unfinished.chmod(0o755)
+                shutil.copyfile(out / name, copy / name)
+            copy.chmod(0o755)
             if place.exists():
                 shutil.rmtree(place)
-            unfinished.rename(place)
+            copy.rename(place)
         except BaseException:
-            shutil.rmtree(unfinished, ignore_errors=True)
+            shutil.rmtree(copy, ignore_errors=True)
             raise
 
 
@@ -143,15 +149,3 @@ def _is_whole(place: Path) -> bool:
     except DigestError:
         return False
     return True
-
-
-@contextmanager
-def _lock(path: Path) -> Iterator[None]:
-    """Held by one process at a time, which the others wait for; the kernel frees it when that process is gone."""
-    with disk("lock the cache of baselines"):
-        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(handle)

@@ -16,7 +16,7 @@ from posttrainbench.strict import Value, disk, write_bytes, write_json, write_li
 SEED = 0
 """Orders the questions for limits, and seeds sampling: the same for every run, so that runs share questions."""
 
-EVALUATOR = ("cell.py", "cell_answers.py", "cell_engine.py")
+EVALUATOR = ("cell.py", "cell_answers.py", "cell_decoding.py", "cell_engine.py")
 """The program that scores, and its parts."""
 
 Rows = Mapping[str, Sequence[Mapping[str, Any]]]
@@ -31,6 +31,10 @@ class Bench(Value, frozen=True, kw_only=True):
     decoding: Decoding
     few_shot: int
     """Worked examples that the few-shot baseline takes."""
+    shots: int
+    """Worked examples in the prompts unless a caller says otherwise."""
+    decoding_from: Literal["task", "checkpoint"]
+    """As the protocol has it."""
     split: Literal["dev", "test"]
     limit: int | None
     """How many questions are scored unless a caller says otherwise; None: all."""
@@ -49,15 +53,23 @@ def lay(
     chat_template: str | None,
     library: Path | None,
     with_train: bool = False,
+    shots: int = 0,
+    decoding_from: Literal["task", "checkpoint"] = "task",
 ) -> Bench:
     """Make the bench's folder anew. `rows` are those of every split; `library` is a folder with code for the scorer,
-    which becomes `lib/`; `with_train` lays out the training data beside a test split too."""
+    which becomes `lib/`; `with_train` lays out the training data beside a test split too. Where the scored prompts have
+    more worked examples (`shots`) than the task has set aside, the others are the first of its training data."""
+    examples = [*rows.get("shots", []), *rows.get("train", [])[: max(0, shots - len(rows.get("shots", [])))]]
+    if len(examples) < shots:
+        raise ConfigError(f"{shots} worked examples of {task.name} are asked for; it has {len(examples)} in all.")
     bench = Bench(
         task=task.name,
         version=task.version,
         metric=task.metric,
         decoding=task.decoding,
         few_shot=task.few_shot,
+        shots=shots,
+        decoding_from=decoding_from,
         split=split,
         limit=limit,
         chat_template=chat_template is not None,
@@ -76,7 +88,7 @@ def lay(
     for name in EVALUATOR:
         write_bytes(folder / name, resources.files("posttrainbench.evaluation").joinpath(name).read_bytes())
     write_lines(folder / "questions.jsonl", rows[split])
-    write_lines(folder / "shots.jsonl", rows.get("shots", []))
+    write_lines(folder / "shots.jsonl", examples)
     if (split == "dev" or with_train) and "train" in rows:
         write_lines(folder / "train.jsonl", rows["train"])
     if chat_template is not None:

@@ -2,18 +2,18 @@
 
     python cell.py --bench DIR --model DIR --out DIR [--limit N] [--few-shot N] [--backend hf|vllm] [--batch-size N]
 
-Copied into each bench, with its parts cell_engine.py and cell_answers.py, and run by its path, so it imports nothing of
-the package. Writes OUT/questions.jsonl (a line a question) and, last, OUT/result.json; progress goes to stderr. Exit
-codes: 0 with a result; 65 when the checkpoint itself cannot be used (last line `checkpoint: <reason>`); 75 when the
-engine failed and another process, with less memory, may succeed (last line `host: <reason>`); anything else is a fault
-of this program.
+Copied into each bench, with its parts (cell_*.py), and run by its path, so it imports nothing of the package. Writes
+OUT/questions.jsonl (a line a question) and, last, OUT/result.json; progress goes to stderr. Exit codes: 0 with a
+result; 65 when the checkpoint itself cannot be used (last line `checkpoint: <reason>`); 75 when the engine failed and
+another process, with less memory, may succeed (last line `host: <reason>`); anything else is a fault of this program.
 
 With --resume, answers are kept in OUT/answers.jsonl as they come, and those that an earlier process left there are
 taken, provided that all they depend on is the same.
 
-How answers are generated stands in bench.json alone. The checkpoint's generation_config.json and its chat template are
-never read; code in the checkpoint is never run. What it does not protect against: a tokenizer may rewrite prompts and
-answers within what tokenizer.json can say, which is a part of the model.
+How answers are generated stands in bench.json alone; unless that says so (`decoding_from`), the checkpoint's
+generation_config.json is not read. Its chat template never is, and code in the checkpoint is never run. What it does
+not protect against: a tokenizer may rewrite prompts and answers within what tokenizer.json can say, which is a part of
+the model.
 """
 
 import argparse
@@ -34,10 +34,11 @@ from pathlib import Path
 from typing import Any
 
 if __package__:
-    from posttrainbench.evaluation import cell_engine
+    from posttrainbench.evaluation import cell_decoding, cell_engine
     from posttrainbench.evaluation.cell_answers import INTERRUPTED, Asked, Journal, Progress, say
     from posttrainbench.evaluation.cell_engine import HostError, UnusableError, Wanted
 else:
+    import cell_decoding  # type: ignore[import-not-found, no-redef]
     import cell_engine  # type: ignore[import-not-found, no-redef]
     from cell_answers import INTERRUPTED, Asked, Journal, Progress, say  # type: ignore[import-not-found, no-redef]
     from cell_engine import HostError, UnusableError, Wanted  # type: ignore[no-redef]
@@ -56,7 +57,7 @@ def main(arguments: list[str] | None = None) -> int:
     for name in ("bench", "model", "out"):
         parser.add_argument(f"--{name}", type=lambda text: Path(text).resolve(), required=True, metavar="DIR")
     parser.add_argument("--limit", type=int, help="how many questions; the same random subset every time")
-    parser.add_argument("--few-shot", type=int, default=0, help="worked examples in the prompt (default: 0)")
+    parser.add_argument("--few-shot", type=int, help="worked examples in the prompt (default: as in the final score)")
     parser.add_argument("--backend", choices=sorted(cell_engine.ENGINES), default="hf")
     parser.add_argument("--batch-size", type=int, help="questions at a time")
     parser.add_argument("--memory", type=float, help="share of the GPU's memory, for vllm (default: 0.9)")
@@ -94,6 +95,7 @@ def measure(args: argparse.Namespace, place: Path) -> None:
     begun = time.monotonic()
     bench = json.loads((args.bench / "bench.json").read_text(encoding="utf-8"))
     limit = bench["limit"] if args.limit is None else args.limit
+    args.few_shot = bench["shots"] if args.few_shot is None else args.few_shot
     rows = choose(read_rows(args.bench / "questions.jsonl"), limit, bench["seed"])
     shots = read_rows(args.bench / "shots.jsonl")[: args.few_shot] if args.few_shot else []
     if len(shots) != args.few_shot:
@@ -104,13 +106,17 @@ def measure(args: argparse.Namespace, place: Path) -> None:
     tokenizer.chat_template = chat
     journal = Journal(args.out / "answers.jsonl" if args.resume else None, key(args, limit) if args.resume else "")
     turn = cell_engine.end_of_turn(tokenizer, chat)[0]
+    decoding, generation = bench["decoding"], None
+    if bench["decoding_from"] == "checkpoint":
+        generation = cell_decoding.generation(args.model, decoding["max_tokens"])
+        decoding = decoding | generation
     wanted = Wanted(
         model=args.model,
         tokenizer=tokenizer,
         config=config,
-        ends=cell_engine.ends(tokenizer, config, chat),
-        decoding=bench["decoding"],
-        stop=[*bench["decoding"]["stop"], *turn],
+        ends=sorted({*cell_engine.ends(tokenizer, config, chat), *decoding.get("ends", [])}),
+        decoding=decoding,
+        stop=[*decoding["stop"], *turn],
         seed=bench["seed"],
         device=args.device,
     )
@@ -131,6 +137,7 @@ def measure(args: argparse.Namespace, place: Path) -> None:
     (args.out / "questions.jsonl").write_bytes(lines)
     result = {
         **{name: bench[name] for name in ("task", "version", "split", "metric", "decoding", "chat_template")},
+        "generation": generation,
         **journal.facts,
         "batch_size": journal.tries[-1]["batch_size"],
         "tries": journal.tries,
@@ -261,7 +268,7 @@ def generate(
     """What lm-eval logged for each row, in the rows' order."""
     composed = place / "task"
     composed.mkdir(exist_ok=True)
-    compose(folder, composed, bench, rows, shots, wanted)
+    compose(folder, composed, rows, shots, wanted)
     evaluator = importlib.import_module("lm_eval.evaluator")
     tasks = importlib.import_module("lm_eval.tasks").TaskManager(include_path=str(composed), include_defaults=False)
     found = evaluator.simple_evaluate(
@@ -282,16 +289,15 @@ def generate(
 def compose(
     folder: Path,
     place: Path,
-    bench: dict[str, Any],
     rows: Rows,
     shots: Rows,
     wanted: Wanted,
 ) -> None:
-    """Write the task that lm-eval reads: the bench's YAML with the chosen rows and the bench's decoding in it."""
+    """Write the task that lm-eval reads: the bench's YAML with the chosen rows and the decoding in it."""
     files = {"test": rows} | ({"shots": shots} if shots else {})
     for name, content in files.items():
         (place / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in content), encoding="utf-8")
-    decoding = bench["decoding"]
+    decoding = wanted.decoding
     task = {
         "include": str(folder / "lm_eval.yaml"),
         "task": TASK,
@@ -307,7 +313,7 @@ def compose(
         "generation_kwargs": {
             "until": wanted.stop,
             "max_gen_toks": decoding["max_tokens"],
-            "do_sample": bool(wanted.sampling),
+            "do_sample": bool(decoding["temperature"]),
             **wanted.sampling,
         },
     }

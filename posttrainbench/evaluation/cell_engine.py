@@ -60,10 +60,15 @@ class Wanted:
 
     @property
     def sampling(self) -> dict[str, Any]:
-        """How a token is drawn; empty: the likeliest is taken. `top_k` is named since transformers would take 50."""
-        if not self.decoding["temperature"]:
-            return {}
-        return {"temperature": self.decoding["temperature"], "top_p": self.decoding["top_p"], "top_k": 0}
+        """How a token is drawn; without a temperature the likeliest is taken. `top_k` is named since transformers would
+        take 50."""
+        told = self.decoding
+        penalty = told.get("repetition_penalty", 1.0)
+        always = {} if penalty == 1.0 else {"repetition_penalty": penalty}
+        if not told["temperature"]:
+            return always
+        always |= {"min_p": told["min_p"]} if told.get("min_p") else {}
+        return {"temperature": told["temperature"], "top_p": told["top_p"], "top_k": told.get("top_k", 0), **always}
 
 
 def used_up(error: BaseException) -> bool:
@@ -222,10 +227,9 @@ def sharing(lm: Any) -> Any:
 
     def generate(self: Any, context: Any, attention_mask: Any, **settings: Any) -> Any:
         tokens, given = begun(self.model, context, attention_mask)
-        return super(made, self)._model_generate(context=tokens, **given, **settings)
+        return lm._model_generate(self, context=tokens, **given, **settings)
 
-    made = type("Sharing", (lm,), {"_model_generate": generate})
-    return made
+    return type("Sharing", (lm,), {"_model_generate": generate})
 
 
 class Hf:
@@ -314,7 +318,7 @@ class Vllm:
                 stop_token_ids=wanted.ends,
                 seed=seed_of(wanted.seed, [one.key]),
                 output_kind=importlib.import_module("vllm.sampling_params").RequestOutputKind.FINAL_ONLY,
-                **(wanted.sampling or {"temperature": 0.0}),
+                **({"temperature": 0.0} | wanted.sampling),
             )
             engine.add_request(str(number), self.vllm.TokensPrompt(prompt_token_ids=self.prompts[one.key]), params)
         while engine.has_unfinished_requests():

@@ -2,7 +2,7 @@
 
 Below the folder `out`: result.json (a Measured), questions.jsonl (a Question a line) and cell.log. The first two are
 written only after everything was checked, so an interrupted measurement leaves no result. What it leaves is
-job/answers.jsonl, which the next one goes on from.
+answers.jsonl in the evaluator's folder, which the next one goes on from.
 """
 
 import hashlib
@@ -17,7 +17,7 @@ import msgspec
 
 from posttrainbench.catalog import Decoding
 from posttrainbench.errors import ConfigError, DigestError, InfrastructureError
-from posttrainbench.evaluation import CheckpointUnusable, Measurement, Question, Try
+from posttrainbench.evaluation import CheckpointUnusable, Generation, Measurement, Question, Try, cell_decoding
 from posttrainbench.evaluation.bench import Bench
 from posttrainbench.evaluation.cell_answers import INTERRUPTED
 from posttrainbench.sandbox import JobResult, JobSpec, Mounts, Sandbox, absolute
@@ -66,6 +66,7 @@ class Written(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     split: str
     metric: str
     decoding: Decoding
+    generation: Generation | None = None
     chat_template: bool
     few_shot: int
     n: int
@@ -91,13 +92,16 @@ def measure(
     backend: str = "hf",
     gpus: int = 0,
     seconds: float = SECONDS,
+    job: Path | None = None,
 ) -> Measured:
     """Score the model on the bench and leave the outcome in `out`.
 
-    `model_digest` is that of the model's files. With it, what an earlier call for the very same left in `out` is taken:
-    its answers if it was killed, its measurement if it was not. Raises InfrastructureError when the evaluator itself
-    failed; a checkpoint that cannot be used is a result.
+    `model_digest` is that of the model's files. With it, what an earlier call for the very same left is taken: its
+    answers if it was killed, its measurement if it was not. `job` is the evaluator's own folder, where answers are kept
+    until all are there: `job` in `out` unless it is named. Raises InfrastructureError when the evaluator itself failed;
+    a checkpoint that cannot be used is a result.
     """
+    job = job or out / "job"
     known = _finished(out, bench, model_digest, few_shot, backend) if model_digest else None
     if known:
         return known
@@ -109,17 +113,17 @@ def measure(
     while True:
         sizes = left.pop(0)
         with disk("make the evaluator's folder"):
-            _clear(out / "job", [ANSWERS])
-        ended = sandbox.run(_job(sandbox, bench, model, out, [*options, *sizes], gpus, seconds))
+            _clear(job, [ANSWERS])
+        ended = sandbox.run(_job(sandbox, bench, model, job, log(out), [*options, *sizes], gpus, seconds))
         spent += ended.seconds
         how = _fault_of_host(ended)
         if not how or ended.timed_out or not left:
             break
         options = [*options[:6], "--last-try", how]
-    found = _outcome(ended, bench, out, few_shot, backend, model_digest, spent)
+    found = _outcome(ended, bench, model, out, job, few_shot, backend, model_digest, spent)
     write_json(out / "result.json", found)
     with disk("remove the evaluator's folder"):
-        shutil.rmtree(out / "job")
+        shutil.rmtree(job)
     return found
 
 
@@ -189,9 +193,16 @@ def _fault_of_host(ended: JobResult) -> str:
 
 
 def _job(
-    sandbox: Sandbox, bench: Path, model: Path, out: Path, options: list[str], gpus: int, seconds: float
+    sandbox: Sandbox,
+    bench: Path,
+    model: Path,
+    folder: Path,
+    output: Path,
+    options: list[str],
+    gpus: int,
+    seconds: float,
 ) -> JobSpec:
-    job = absolute(out / "job")
+    job = absolute(folder)
     command = [sandbox.python(), absolute(bench / "cell.py"), "--bench", absolute(bench)]
     return JobSpec(
         command=[*command, "--model", absolute(model), "--out", job, *options],
@@ -204,14 +215,22 @@ def _job(
             "TOKENIZERS_PARALLELISM": "false",
         },
         mounts=Mounts(read=[absolute(bench), absolute(model)], write=[job]),
-        log=str(log(out)),
+        log=str(output),
         seconds=seconds,
         gpus=gpus,
     )
 
 
 def _outcome(
-    ended: JobResult, bench: Path, out: Path, few_shot: int, backend: str, model_digest: str, spent: float
+    ended: JobResult,
+    bench: Path,
+    model: Path,
+    out: Path,
+    job: Path,
+    few_shot: int,
+    backend: str,
+    model_digest: str,
+    spent: float,
 ) -> Measured:
     if ended.timed_out:
         raise _broken(out, ended, f"The evaluator was not done after {ended.seconds:.0f} s")
@@ -221,13 +240,12 @@ def _outcome(
         return CheckpointUnusable(reason=f"The checkpoint cannot be used: {reason}.".replace("..", "."))
     if ended.exit_code:
         raise _broken(out, ended, f"The evaluator failed with exit code {ended.exit_code}")
-    job = out / "job"
     try:
         declared = read_json(bench / "bench.json", Bench)
         written = _decode(read_regular(job / "result.json", MAX_RESULT_BYTES), Written)
         ids = _ids(bench / "questions.jsonl", declared)
         questions = _questions(job / "questions.jsonl", written, declared, ids)
-        _check(written, declared, few_shot, backend, questions)
+        _check(written, declared, few_shot, backend, questions, _generation(declared, model))
     except (OSError, ValueError, RecursionError) as error:
         raise _broken(out, ended, f"What the evaluator wrote cannot be trusted: {error}") from error
     write_lines(out / "questions.jsonl", questions)
@@ -243,7 +261,7 @@ def _outcome(
 
 
 COPIED = (
-    *("task", "version", "split", "metric", "few_shot", "decoding", "chat_template"),
+    *("task", "version", "split", "metric", "few_shot", "decoding", "generation", "chat_template"),
     *("backend", "device", "dtype", "batch_size", "tries", "versions"),
 )
 
@@ -284,11 +302,27 @@ def _questions(path: Path, written: Written, declared: Bench, ids: list[str]) ->
     return checked
 
 
-def _check(written: Written, declared: Bench, few_shot: int, backend: str, questions: list[Question]) -> None:
+def _generation(declared: Bench, model: Path) -> Generation | None:
+    """What the checkpoint's own settings make of the decoding, where they are asked."""
+    if declared.decoding_from == "task":
+        return None
+    return Generation(**cell_decoding.generation(model, declared.decoding.max_tokens))
+
+
+def _check(
+    written: Written,
+    declared: Bench,
+    few_shot: int,
+    backend: str,
+    questions: list[Question],
+    generation: Generation | None,
+) -> None:
     """What result.json says must be what was asked for, and follow from the questions."""
     for name in ("task", "version", "split", "metric", "decoding", "chat_template"):
         if getattr(written, name) != getattr(declared, name):
             raise ValueError(f"{name} is {getattr(written, name)!r} instead of {getattr(declared, name)!r}")
+    if written.generation != generation:
+        raise ValueError(f"it says that {written.generation} was made of the checkpoint's settings, not {generation}")
     mean = sum(question.score for question in questions) / len(questions)
     if (written.few_shot, written.backend, written.n) != (few_shot, backend, len(questions)):
         raise ValueError("few_shot, backend or n is not what was asked for")

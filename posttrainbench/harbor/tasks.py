@@ -54,6 +54,7 @@ def write_task(
         raise UsageError(f"{out} exists already; give --out a folder that is to be made.")
     agent, tests = out / "environment", out / "tests"
     given: dict[str, Any] = {"chat_template": chat_template, "library": library}
+    given |= {"shots": plan.shots, "decoding_from": plan.protocol.decoding}
     bench.lay(plan.task, task_folder, splits, agent / "bench", split="dev", limit=plan.protocol.dev_limit, **given)
     bench.lay(plan.task, task_folder, splits, tests / "bench", split="test", limit=plan.limit, **given)
     if model is not None:

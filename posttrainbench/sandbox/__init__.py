@@ -37,7 +37,11 @@ class SessionSpec(Value, frozen=True, kw_only=True):
     resume_command: list[str]
     env: dict[str, str]
     seconds: float
+    """The agent's time, as its clock has it."""
+    overtime_seconds: float = 0.0
+    """How much later SIGTERM comes."""
     grace_seconds: float
+    """From SIGTERM to SIGKILL."""
     max_output_bytes: int
     max_disk_bytes: int = 0
     """What workspace, home and tmp may take together; 0: no limit."""

@@ -140,7 +140,7 @@ def session(spec: SessionSpec, image: str, limits: Limits, gpus: list[str], pret
         user="0:0",
         workdir="/",
         labels={
-            **labels(spec.run, "session", spec.seconds + spec.grace_seconds),
+            **labels(spec.run, "session", spec.seconds + spec.overtime_seconds + spec.grace_seconds),
             **({"ptb.gpus": ",".join(gpus)} if gpus else {}),
         },
         mounts=mounts,

@@ -2,9 +2,9 @@
 
 This folder is all that it needs: it can be copied or mounted anywhere, and imports nothing of the rest of ptb. Started
 by the folder's path, it starts the command of SESSION_DIR/spec.json, keeps the clock, stores the output within bounds,
-samples what the command uses, and ends every process that the command started: at the deadline, when SESSION_DIR/stop
-appears, when it is told to (SIGTERM), when the folders of the command take more than max_disk_bytes, and when the
-command has ended by itself. It writes:
+samples what the command uses, and ends every process that the command started: overtime_seconds after the deadline,
+when SESSION_DIR/stop appears, when it is told to (SIGTERM), when the folders of the command take more than
+max_disk_bytes, and when the command has ended by itself. It writes:
 
     lock             held (flock) for as long as this process lives
     claim            who runs the session; a second supervisor finds it and leaves

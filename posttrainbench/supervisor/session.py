@@ -30,6 +30,7 @@ class Session:
         self.folder, self.spec = folder, spec
         self.started = time.monotonic()
         self.deadline = self.started + spec["seconds"]
+        self.end = self.deadline + spec.get("overtime_seconds", 0.0)
         self.told_to_stop = False
         self.turns: list[dict[str, Any]] = []
         self.contained = spec.get("own_processes", False)
@@ -162,7 +163,7 @@ class Session:
                 return "exited"
             if self.told_to_stop or stop.exists() or (parent and os.getppid() != parent):
                 return "stopped"
-            if time.monotonic() >= self.deadline:
+            if time.monotonic() >= self.end:
                 return "deadline"
             if self.usage.exceeded:
                 return "disk_limit"

@@ -17,6 +17,7 @@ def test_the_agents_bench_holds_exactly_these_files(tmp_path: Path) -> None:
         "bench.json",
         "cell.py",
         "cell_answers.py",
+        "cell_decoding.py",
         "cell_engine.py",
         "chat_template.jinja",
         "lm_eval.yaml",
@@ -47,11 +48,28 @@ def test_bench_json_says_how_answers_are_generated(tmp_path: Path) -> None:
         metric="exact",
         decoding=task("tiny").decoding,
         few_shot=2,
+        shots=0,
+        decoding_from="task",
         split="dev",
         limit=5,
         chat_template=False,
         seed=0,
     )
+
+
+@pytest.mark.parametrize(("shots", "beside"), [(0, 0), (1, 0), (2, 0), (5, 3)])
+def test_worked_examples_beyond_those_set_aside_are_the_first_of_the_training_data(
+    shots: int, beside: int, tmp_path: Path
+) -> None:
+    folder, rows = lay("tiny", tmp_path / "bench", split="test", shots=shots), splits("tiny")
+    found = [json.loads(line) for line in (folder / "shots.jsonl").open()]
+    assert found == rows["shots"] + rows["train"][:beside]
+    assert msgspec.json.decode((folder / "bench.json").read_bytes(), type=Bench).shots == shots
+
+
+def test_more_worked_examples_than_there_are_is_a_config_error(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"403 worked examples of tiny are asked for; it has 402 in all"):
+        lay("tiny", tmp_path / "bench", shots=403)
 
 
 def test_the_evaluator_in_the_bench_is_the_one_of_the_package(tmp_path: Path) -> None:

@@ -98,6 +98,16 @@ def test_worked_examples_stand_in_the_prompt(bench: Path, model: Path, tmp_path:
     assert not {row["prompt_digest"] for row in plain} & {row["prompt_digest"] for row in shown}
 
 
+def test_the_benchs_own_worked_examples_hold_unless_another_number_is_given(model: Path, tmp_path: Path) -> None:
+    bench, plain = lay("tiny", tmp_path / "bench", shots=3, limit=2), lay("tiny", tmp_path / "plain", limit=2)
+    result, rows = score(bench, model, tmp_path / "a")
+    asked, same = score(bench, model, tmp_path / "b", "--few-shot", "3")
+    none, bare = score(bench, model, tmp_path / "c", "--few-shot", "0")
+    assert [one["few_shot"] for one in (result, asked, none)] == [3, 3, 0]
+    assert (rows, bare) == (same, score(plain, model, tmp_path / "d")[1])
+    assert rows != bare
+
+
 def test_more_worked_examples_than_there_are_is_refused(bench: Path, model: Path, tmp_path: Path) -> None:
     with pytest.raises(SystemExit, match="3 worked examples were asked for; the bench has 2"):
         score(bench, model, tmp_path, "--few-shot", "3")

@@ -176,7 +176,7 @@ def test_ptb_killed_while_it_scores_and_resumed(tmp_path: Path) -> None:
     (tmp_path / "undisturbed").mkdir()
     expected = run(*options, cwd=tmp_path / "undisturbed")
     dying = Path(__file__).parents[1] / "dying.py"
-    command = [sys.executable, str(dying), "evaluate", "answers", "run", *CELL, *options]
+    command = [sys.executable, str(dying), "final", "answers", "run", *CELL, *options]
     died = subprocess.run(command, cwd=tmp_path, env=environment(), capture_output=True, text=True, timeout=300)
     assert died.returncode == -signal.SIGKILL, died.stderr
     (journal,) = tmp_path.glob("runs/*/evaluation/final/job/answers.jsonl")

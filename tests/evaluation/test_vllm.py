@@ -83,6 +83,33 @@ def test_sampled_answers_have_seeds_of_their_own_so_one_that_is_resumed_gives_th
     assert again == whole
 
 
+def test_the_checkpoint_s_own_settings_hold_where_they_are_asked(python: str, model: Path, tmp_path: Path) -> None:
+    told = model / "generation_config.json"
+    before = told.read_text()
+    benches = {name: lay("tiny", tmp_path / name, decoding_from=name) for name in ("task", "checkpoint")}
+    try:
+        hostile, _ = score(python, benches["checkpoint"], model, tmp_path / "hostile")
+        settings = {"temperature": 0, "repetition_penalty": 1.0, "top_k": "all"}
+        told.write_text(json.dumps(settings))
+        cold, likeliest = score(python, benches["checkpoint"], model, tmp_path / "cold")
+        told.write_text(json.dumps({"min_p": 0.2, "top_k": 1, "top_p": 0.5}))
+        _, lone = score(python, benches["checkpoint"], model, tmp_path / "lone")
+        told.write_text(json.dumps({"temperature": 2.0}))
+        _, hot = score(python, benches["checkpoint"], model, tmp_path / "hot")
+        fixed, greedy = score(python, benches["task"], model, tmp_path / "fixed")
+    finally:
+        told.write_text(before)
+    assert (hostile["generation"]["top_k"], hostile["generation"]["refused"]) == (1000, ["temperature"])
+    assert (cold["generation"]["temperature"], cold["generation"]["refused"]) == (0.0, ["top_k"])
+    assert fixed["generation"] is None
+
+    def same(rows: list[Any]) -> int:
+        """How many answers are the greedy ones. Where two tokens are as good as equally likely, rounding decides."""
+        return sum(row["responses"] == other["responses"] for row, other in zip(rows, greedy, strict=True))
+
+    assert (same(likeliest) >= 22, same(lone) >= 22, same(hot) < 12) == (True, True, True)
+
+
 def test_weights_with_holes_are_the_checkpoints_fault(python: str, model: Path, tmp_path: Path) -> None:
     from safetensors.torch import load_file, save_file
 

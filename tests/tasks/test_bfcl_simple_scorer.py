@@ -92,6 +92,7 @@ WRONG = [
     "shop.order(item='apple', count=3, colour='red')",
     "shop.order('apple', 3)",
     "shop.order('apple', count=3)",
+    "shop.order('apple', item='apple', count=3)",
     "shop.order(*['apple', 3])",
     "shop.order(**{'item': 'apple', 'count': 3})",
     "shop.order(item='apple', item='pear', count=3)",

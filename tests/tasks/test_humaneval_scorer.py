@@ -166,6 +166,7 @@ def forms(lines: str) -> dict[str, str]:
     return {
         "completion": body(lines),
         "completion that goes on": body(lines) + "\n\nprint(total([1]))\n\n\ndef other():\n    retur",
+        "completion with prose": body(lines) + "\nThis adds the numbers up.\n",
         "completion with a fence": body(lines) + "```\nThat is all: `total`.",
         "completion written twice": f"{body(lines)}\n\n{other}",
         "block": f"```python\n{whole}```",
@@ -225,6 +226,8 @@ WRONG += [
         "diff": "+    return sum(numbers)\n",
     }.items()
 ]
+
+TABLE = {1.0: RIGHT, 0.0: WRONG}
 
 
 @pytest.fixture(autouse=True)

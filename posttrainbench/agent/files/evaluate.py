@@ -3,7 +3,7 @@
     python evaluate.py                        final_model/
     python evaluate.py --model-path DIR       another checkpoint, or the base model in $PTB_MODEL
     python evaluate.py --limit 16             fewer questions: faster, rougher
-    python evaluate.py --few-shot 3           with worked examples in the prompt; the final score has none
+    python evaluate.py --few-shot 3           with other worked examples in the prompt than the final score has
     python evaluate.py --json                 one line of JSON
 
 The final score is taken on other questions of the same kind, unless your prompt says that it is taken on these.
