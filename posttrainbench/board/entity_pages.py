@@ -41,14 +41,15 @@ def _agent(put: Put, name: str, boards: Sequence[Board], entries: Sequence[Entry
 
     def draw() -> bytes:
         history = next((drawn for board, _ in mine if (drawn := figures.versions(board, "../", name))), "")
-        versions = sorted({row.version for _, row in mine})
+        versions = sorted({row.version for _, row in mine if row.version})
         lead = board_page.counted(len(entries), "run") + (f" in version {', '.join(versions)}" if versions else "")
+        driver = f", driven by {', '.join(llms)}." if llms else ". No model in the loop."
         return shell.page(
             "agent.html.j2",
             "agents",
             "../",
             agent=name,
-            lead=f"{lead}, driven by {', '.join(llms)}." if llms else f"{lead}. No model in the loop.",
+            lead=f"{lead}{driver}" if entries else "None of its runs lies here; figures that others published.",
             command=next((row.command for _, row in mine if row.command), ""),
             history=history,
             standings=[_standing(board, row) for board, row in mine],
