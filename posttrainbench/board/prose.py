@@ -22,7 +22,7 @@ PAGES = {
 
 def _table_open(*given: object) -> str:
     """On a phone a table is wider than the page."""
-    return '<div class="scroll" tabindex="0" role="region" aria-label="Table"><table>\n'
+    return '<div class="scroll" tabindex="0" role="group" aria-label="Table"><table>\n'
 
 
 def _table_close(*given: object) -> str:

@@ -13,7 +13,7 @@ import pytest
 import siting
 
 from posttrainbench import cli
-from posttrainbench.board import keeping, shell, site
+from posttrainbench.board import keeping, shell, site, text
 from posttrainbench.errors import UsageError
 
 
@@ -237,6 +237,19 @@ def test_a_wrong_address_is_refused_before_anything_is_built(
     assert cli.main(["leaderboard", "serve", str(tmp_path), "--out", str(tmp_path / "site"), "--listen", listen]) == 2
     assert "no address with a port" in capsys.readouterr().err
     assert not (tmp_path / "site").exists()
+
+
+def test_a_table_of_a_document_scrolls_by_itself(built: Path) -> None:
+    source = (built / "rules.html").read_text()
+    assert source.count("<table>") == source.count('<div class="scroll" tabindex="0" role="group"') > 0
+
+
+def test_names_that_begin_alike_stay_apart_where_they_are_shortened() -> None:
+    names = [f"opencode_opencode_{name}_10h" for name in ("kimi-k2-thinking", "glm-4.7-free", "gpt-5.1-codex-max")]
+    shown = [text.shortened(name, 25) for name in names]
+    assert len(set(shown)) == 3
+    assert {len(one) for one in shown} == {25}
+    assert text.shortened("\x1b[31mshort\x1b[0m", 25) == "short"
 
 
 def spoil(out: Path, how: str) -> None:
