@@ -8,6 +8,7 @@ where a goal is missed. Seconds of a machine that does other work besides say li
 """
 
 import argparse
+import datetime
 import os
 import random
 import shutil
@@ -40,6 +41,7 @@ def vary(like: Record, folder: Path, out: Path, number: int) -> None:
     share = min(0.9, max(0.05, 0.2 + 0.6 * (number % AGENTS) / AGENTS + draw.gauss(0, 0.08)))
     base, final = [float(draw.random() < 0.1) for _ in range(40)], [float(draw.random() < share) for _ in range(40)]
     scored = draw.random() < 0.9
+    created = datetime.datetime(2026, 1, 1) + datetime.timedelta(minutes=10 * number)
     replace = msgspec.structs.replace
     plan = like.plan
     plan = replace(
@@ -70,7 +72,7 @@ def vary(like: Record, folder: Path, out: Path, number: int) -> None:
         scores=scores if scored else None,
         base=measured["base"],
         final=measured["final"],
-        times=replace(like.times, created=f"2026-01-{1 + number % 28:02}T00:00:00Z"),
+        times=replace(like.times, created=created.strftime("%Y-%m-%dT%H:%M:%SZ")),
         artefacts={name: like.artefacts[name] for name in KEPT if name in like.artefacts},
     )
     (place / "session").mkdir(parents=True)

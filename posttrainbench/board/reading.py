@@ -171,9 +171,10 @@ def signature(folder: Path) -> str:
     """Changes whenever a file that a run's pages or its numbers are made from does; by times and sizes alone, since it
     is asked for every run at every build."""
     words = []
+    place = os.fspath(folder)
     for name in SIGNED:
         try:
-            found = os.stat(os.path.join(folder, name))
+            found = os.stat(f"{place}/{name}")
             words.append(f"{found.st_size}:{found.st_mtime_ns}")
         except OSError:
             words.append("-")
