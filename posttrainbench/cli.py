@@ -18,7 +18,7 @@ VERBS = {
     "attach": "watch a run's session again",
     "gc": "remove containers and leases that no run needs any more",
     "images": "build, list or verify container images",
-    "leaderboard": "build or serve the site that shows who is ahead, from records alone",
+    "leaderboard": "build, serve or publish the site that shows who is ahead, from records alone",
     "list": "list agents, tasks, models, protocols or runs",
     "agents": "list or show agents, install their programs, ask whether newer ones are out",
     "show": "show one run: outcome, scores, where it is",

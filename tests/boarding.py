@@ -1,7 +1,7 @@
 """Entries and outcomes for tests of boards."""
 
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,10 @@ import numpy as np
 
 from posttrainbench import record, scores
 from posttrainbench.agent.result import SessionResult
-from posttrainbench.board.entry import Entry, Outcomes
+from posttrainbench.board.boards import boards as boards_of
+from posttrainbench.board.entry import Entry, Load, Outcomes
+from posttrainbench.board.standings import Board
+from posttrainbench.board.tallies import tally
 from posttrainbench.catalog import Decoding
 from posttrainbench.evaluation import Measurement, Question
 from posttrainbench.integrity import Audit
@@ -35,6 +38,11 @@ def outcomes(base: float, final: float | None, human: float | None = None, *, se
         final={} if final is None else draw(final, 1 + seed),
         human=None if human is None else draw(human, 2),
     )
+
+
+def boards(entries: Iterable[Entry], load: Load = lambda entry: None) -> list[Board]:
+    """All boards of these runs."""
+    return boards_of(entries, lambda works: [tally(one, load) for one in works])
 
 
 class World:

@@ -10,6 +10,7 @@ import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Literal
 
 from posttrainbench.board.reading import Step, Traces
@@ -63,11 +64,11 @@ def spans(traces: Traces, seconds: float) -> list[Span]:
         if not one.background and one.facts.throttled_seconds > 0:
             mark("throttled", max(one.begin, one.end - one.facts.throttled_seconds), one.end)
     found: list[Span] = []
-    for number, kind in enumerate(slots):
-        if found and found[-1].kind == kind:
-            found[-1] = Span(kind, found[-1].begin, (number + 1) * width)
-        else:
-            found.append(Span(kind, number * width, (number + 1) * width))
+    first = 0
+    for kind, many in groupby(slots):
+        end = first + sum(1 for _ in many)
+        found.append(Span(kind, first * width, end * width))
+        first = end
     return found
 
 

@@ -10,7 +10,7 @@ from posttrainbench.board import svg, text
 from posttrainbench.statistics import Estimate
 
 WIDTH = 760
-LEFT = 190
+LEFT = 204
 RIGHT = 24
 ROW = 26
 
@@ -80,7 +80,7 @@ def intervals(heading: str, dots: Sequence[Dot], marks: Sequence[Mark] = (), *, 
         y, one = 30 + number * ROW + ROW / 2, dot.estimate
         told = f"{dot.name}: {range_words(one, shown)}"
         row = [
-            svg.label(LEFT - 12, y + 4, text.clean(dot.name, 23), "name", "end"),
+            svg.label(LEFT - 12, y + 4, text.shortened(dot.name, 25), "name", "end"),
             svg.line(x(one.low), y, x(one.high), y, "interval"),
             svg.element(
                 "circle",
@@ -135,7 +135,9 @@ def scatter(heading: str, dots: Sequence[Dot], axis: str, unit: str, *, shown: s
         ]
         if all(abs(px - other) > 130 or abs(py - height_) > 14 for other, height_ in taken):
             anchor = "end" if px > WIDTH - 190 else "start"
-            row.append(svg.label(px + (-9 if anchor == "end" else 9), py - 7, text.clean(dot.name, 24), "name", anchor))
+            row.append(
+                svg.label(px + (-9 if anchor == "end" else 9), py - 7, text.shortened(dot.name, 25), "name", anchor)
+            )
             taken.append((px, py))
         parts.append(_linked(dot, row))
     return svg.figure(WIDTH, height, f"{heading}: " + _spoken(known, shown), parts, "chart")

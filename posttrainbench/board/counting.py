@@ -64,7 +64,7 @@ def part(
         ends = {"metric": (0.0, 1.0), "gain": (-1.0, 1.0), "uplift": (-1.0 / length, 1.0 / length)}[measure]
         return crossed.part(values, rows, ends, weight=weight, block=block)
     variances = [_variance(one, measure, scale) for one, _ in valued]
-    return Part(weight=weight, block=block, values=values, moves=[], variances=variances)
+    return crossed.loose(values, variances, weight=weight, block=block)
 
 
 def _rows(runs: Sequence[Entry], measure: Measure, scale: Scale | None, load: Load) -> list[Floats | None] | None:

@@ -3,6 +3,9 @@
 import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
+
+import msgspec
 
 from posttrainbench.evaluation import Measurement
 from posttrainbench.gateway.ledger import added
@@ -65,8 +68,7 @@ class Entry(Value, frozen=True, kw_only=True):
     @property
     def rules(self) -> str:
         """Digest of all that a board stands on: the protocol with what this run's plan changed of it."""
-        own = {"hours": self.hours_allowed, "limit": self.limit, "gpus": self.gpus}
-        return digest_value({"protocol": self.protocol, **own})
+        return _rules(msgspec.msgpack.encode((self.protocol, self.hours_allowed, self.limit, self.gpus)))
 
     @property
     def changed(self) -> list[str]:
@@ -134,6 +136,13 @@ def entry(record: Record) -> Entry:
         baseline=plan.baseline,
         created=record.times.created,
     )
+
+
+@lru_cache(maxsize=256)
+def _rules(encoded: bytes) -> str:
+    """Thousands of runs share a few protocols, and canonical JSON is slow to make."""
+    protocol, hours, limit, gpus = msgspec.msgpack.decode(encoded)
+    return digest_value({"protocol": protocol, "hours": hours, "limit": limit, "gpus": gpus})
 
 
 def _questions(record: Record) -> str:

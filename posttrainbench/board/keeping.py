@@ -1,14 +1,22 @@
-"""What a site remembers between builds, so that only what changed is made again. Lies beside the site, not in it."""
+"""What a site remembers between builds, so that only what changed is made again. Lies beside the site, not in it.
+
+A file that is cut off, changed, of another program or of nonsense is as good as none, and a build without it gives the
+same bytes. It does not protect against whoever may write files beside the site: they may write the site itself.
+"""
 
 import hashlib
 from pathlib import Path
+from typing import Any
 
 import msgspec
+import numpy as np
 
 from posttrainbench.board.entry import Entry
+from posttrainbench.board.tallies import Tally
 from posttrainbench.strict import Value, disk, write_bytes
 
-FORMAT = 1
+FORMAT = 2
+DIGEST_BYTES = 32
 
 
 class Kept(Value, frozen=True, kw_only=True):
@@ -39,25 +47,52 @@ class Manifest(Value, frozen=True, kw_only=True):
     """By the run's folder."""
     pages: dict[str, str] = {}
     """Digest of what each page that is not a run's was made from, by its path."""
+    tallies: dict[str, Tally] = {}
+    """By the digest of what each was made from."""
+
+    @property
+    def files(self) -> set[str]:
+        """Paths of all files in the site."""
+        return {*self.pages, *(name for one in self.runs.values() for name in one.files)}
 
 
 def place(out: Path) -> Path:
-    """Where a site's manifest lies."""
+    """Where it says that a site is ours, and which files are."""
     return out.parent / f".{out.name}.ptb-site"
+
+
+def cache(out: Path) -> Path:
+    """Where a site's manifest lies. It may be removed at any time."""
+    return out.parent / f".{out.name}.ptb-cache"
 
 
 def read(out: Path, code: str) -> Manifest:
     """What is known; nothing where another program made the site, or none did."""
+    nothing = Manifest(code=code)
     try:
-        known = msgspec.msgpack.decode(place(out).read_bytes(), type=Manifest)
-    except (OSError, msgspec.DecodeError):
-        return Manifest(code=code)
-    return known if known.code == code and known.format == FORMAT else Manifest(code=code, pages=known.pages)
+        content = cache(out).read_bytes()
+        if hashlib.sha256(content[DIGEST_BYTES:]).digest() != content[:DIGEST_BYTES]:
+            return nothing
+        known = msgspec.msgpack.decode(memoryview(content)[DIGEST_BYTES:], type=Manifest, dec_hook=_array)
+    except (OSError, ValueError, RecursionError):
+        return nothing
+    return known if known.code == code and known.format == FORMAT else nothing
+
+
+def files(out: Path) -> set[str]:
+    """Paths in the site that a build made, whichever program it was; none that leads out of it."""
+    try:
+        names = place(out).read_text(encoding="utf-8").splitlines()
+    except (OSError, ValueError):
+        return set()
+    return {name for name in names if name and not name.startswith("/") and ".." not in name.split("/")}
 
 
 def write(out: Path, manifest: Manifest) -> None:
     """Remember it."""
-    write_bytes(place(out), msgspec.msgpack.encode(manifest))
+    write_bytes(place(out), "".join(f"{name}\n" for name in sorted(manifest.files)).encode())
+    content = msgspec.msgpack.encode(manifest, enc_hook=np.ndarray.tobytes)
+    write_bytes(cache(out), hashlib.sha256(content).digest() + content)
 
 
 def put(out: Path, path: str, content: bytes) -> None:
@@ -68,6 +103,11 @@ def put(out: Path, path: str, content: bytes) -> None:
         target.write_bytes(content)
 
 
+def _array(kind: type, content: Any) -> Any:
+    """Of float64, the only kind that is kept."""
+    return np.frombuffer(content, dtype=np.float64)
+
+
 def digest(*values: object) -> str:
     """Of what a page is made from."""
-    return hashlib.sha256(msgspec.msgpack.encode(values)).hexdigest()[:20]
+    return hashlib.sha256(msgspec.msgpack.encode(values, enc_hook=np.ndarray.tobytes)).hexdigest()[:32]

@@ -1,13 +1,11 @@
 """Two agents, cell by cell: the difference of their mean scores, paired by question where the outcomes are at hand."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from posttrainbench.board import counting
-from posttrainbench.board.entry import Entry, Load
-from posttrainbench.board.standings import Board, Standing
+from posttrainbench.board.standings import Board, CellStanding, Standing
 from posttrainbench.statistics import Estimate
 from posttrainbench.statistics.crossed import Part, weighted
 
@@ -39,35 +37,33 @@ class Pair:
     """Over all cells that both have, each with the same weight."""
 
 
-Runs = Mapping[tuple[str, str, str, str, str], Sequence[Entry]]
-"""Runs of an agent, version and command on a task and model."""
+Metric = Callable[[CellStanding], Part | None]
+"""Finds what the runs behind a cell of the board come to in the metric."""
 
 
-def pairs(board: Board, runs: Runs, load: Load) -> list[Pair]:
-    """Every two of a board's first agents that have a cell in common."""
+Side = tuple[Standing, Mapping[tuple[str, str], Part]]
+"""An agent, and what its runs on each task and model come to."""
+
+
+def sides(board: Board, metric: Metric) -> list[Side]:
+    """A board's first agents."""
     first = [one for one in board.standings if one.score][:MAX_AGENTS]
-    parts = {id(one): _parts(one, runs, load) for one in first}
-    found = []
-    for number, left in enumerate(first):
-        for right in first[number + 1 :]:
-            pair = _pair(left, right, parts[id(left)], parts[id(right)])
-            if pair.cells:
-                found.append(pair)
-    return found
+    return [(one, _parts(one, metric)) for one in first]
 
 
-def _parts(one: Standing, runs: Runs, load: Load) -> dict[tuple[str, str], Part]:
-    found = {}
-    for cell in one.cells:
-        many = runs.get((one.agent, one.version, one.command, cell.task, cell.model), ())
-        part = counting.part(many, "metric", None, load)
-        if part is not None:
-            found[cell.task, cell.model] = part
-    return found
+def pairs(first: Sequence[Side]) -> list[Pair]:
+    """Every two of them that have a cell in common."""
+    found = [_pair(*left, *right) for number, left in enumerate(first) for right in first[number + 1 :]]
+    return [pair for pair in found if pair.cells]
+
+
+def _parts(one: Standing, metric: Metric) -> dict[tuple[str, str], Part]:
+    found = {(cell.task, cell.model): metric(cell) for cell in one.cells}
+    return {place: part for place, part in found.items() if part is not None}
 
 
 def _pair(
-    left: Standing, right: Standing, mine: Mapping[tuple[str, str], Part], theirs: Mapping[tuple[str, str], Part]
+    left: Standing, mine: Mapping[tuple[str, str], Part], right: Standing, theirs: Mapping[tuple[str, str], Part]
 ) -> Pair:
     shared = [cell for cell in mine if cell in theirs and mine[cell].block == theirs[cell].block]
     cells = []
@@ -77,10 +73,10 @@ def _pair(
         cells.append(
             Cell(
                 name=f"{model} × {task}",
-                left=float(np.mean(mine[task, model].values)),
-                right=float(np.mean(theirs[task, model].values)),
+                left=mine[task, model].mean,
+                right=theirs[task, model].mean,
                 difference=weighted(two, -1.0, 1.0),
-                paired=bool(len(two[0].moves) and len(two[1].moves)),
+                paired=len(two[0].moved) > 0,
             )
         )
         every += _against(mine[task, model], theirs[task, model], 1 / len(shared))
@@ -91,14 +87,8 @@ def _pair(
 
 def _against(mine: Part, theirs: Part, weight: float) -> list[Part]:
     """One minus the other, as parts of one weighted sum: questions that both answered move both."""
-    if len(mine.moves) and len(theirs.moves) and len(mine.moves[0]) == len(theirs.moves[0]):
-        won = [np.concatenate([row, PADS]) for row in mine.moves]
-        lost = [np.concatenate([row, (0.0, 0.0)]) for row in theirs.moves]
-        return [Part(weight, mine.block, mine.values, won), Part(-weight, theirs.block, theirs.values, lost)]
-    return [_loose(mine, weight), _loose(theirs, -weight)]
-
-
-def _loose(part: Part, weight: float) -> Part:
-    """A part without its questions: what they are worth as a variance."""
-    variances = part.variances or [float(np.var(row)) / len(row) for row in part.moves]
-    return Part(weight, part.block, part.values, [], variances)
+    if len(mine.moved) and len(mine.moved) == len(theirs.moved):
+        won, lost = np.concatenate([mine.moved, PADS]), np.concatenate([theirs.moved, (0.0, 0.0)])
+        return [replace(mine, weight=weight, moved=won), replace(theirs, weight=-weight, moved=lost)]
+    nothing = np.zeros(0)
+    return [replace(mine, weight=weight, moved=nothing), replace(theirs, weight=-weight, moved=nothing)]

@@ -20,12 +20,23 @@ PAGES = {
 """Page, its title, and the document it is made of."""
 
 
+def _table_open(*given: object) -> str:
+    """On a phone a table is wider than the page."""
+    return '<div class="scroll" tabindex="0" role="group" aria-label="Table"><table>\n'
+
+
+def _table_close(*given: object) -> str:
+    return "</table></div>\n"
+
+
 def render(page: str) -> Markup:
     """A document's page; a sentence where the document is not there."""
     path = catalog.bundled() / PAGES[page][1]
     if not path.is_file():
         return Markup("<h1>{}</h1><p>This version has no such document.</p>").format(PAGES[page][0])
     parser = MarkdownIt("commonmark", {"html": False}).enable("table")
+    parser.add_render_rule("table_open", _table_open)
+    parser.add_render_rule("table_close", _table_close)
     tokens = parser.parse(path.read_text(encoding="utf-8"))
     for token, following in zip(tokens, [*tokens[1:], None], strict=True):
         _mend(token)

@@ -6,6 +6,7 @@ run is a page with less on it, never a failure of the site.
 
 import datetime
 import hashlib
+import os
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -23,6 +24,17 @@ from posttrainbench.transcript.exchanges import Exchange, exchanges
 
 MAX_BYTES = 96 * 2**20
 """Of a file that is read for a page."""
+SIGNED = (
+    "record.json",
+    "trajectory.json",
+    "session/telemetry.jsonl",
+    "session/started.json",
+    "gateway/ledger.jsonl",
+    "gateway/hub.jsonl",
+    "gateway/packages.jsonl",
+    "gateway/egress.jsonl",
+    *(f"evaluation/{name}/questions.jsonl" for name in ("base", "final", "few_shot", "human")),
+)
 MAX_SCORES = 200
 MAX_SCANNED = 100_000
 """Characters at a text's end in which scores are looked for."""
@@ -156,12 +168,13 @@ def read(record: Record, folder: Path) -> Traces:
 
 
 def signature(folder: Path) -> str:
-    """Changes whenever a file that a run's pages are made from does; by times and sizes alone, since it is asked for
-    every run at every build."""
+    """Changes whenever a file that a run's pages or its numbers are made from does; by times and sizes alone, since it
+    is asked for every run at every build."""
     words = []
-    for name in ("record.json", "trajectory.json", "session/telemetry.jsonl", "gateway/ledger.jsonl"):
+    place = os.fspath(folder)
+    for name in SIGNED:
         try:
-            found = (folder / name).stat()
+            found = os.stat(f"{place}/{name}")
             words.append(f"{found.st_size}:{found.st_mtime_ns}")
         except OSError:
             words.append("-")

@@ -45,15 +45,20 @@ class _Sheet:
         self, name: str, points: Sequence[tuple[float, float]], unit: Callable[[float], str], top_value: float = 0
     ) -> None:
         """Values over time, from 0 to the highest."""
-        known = [(t, v) for t, v in points if math.isfinite(t) and math.isfinite(v) and t >= 0]
+        finite = math.isfinite
+        known = [(t, v) for t, v in points if finite(t) and finite(v) and t >= 0]
         if len(known) < 2:
             return
         most = max(top_value, *(v for _, v in known), 1e-9)
         top, bottom = self.lane(name, f"≤ {unit(max(v for _, v in known))}")
-        line = [(self.x(t), round(bottom - (bottom - top) * max(0.0, v) / most, 1)) for t, v in svg.thinned(known)]
-        area = [(line[0][0], bottom), *line, (line[-1][0], bottom)]
-        self.parts.append(svg.element("polygon", points=" ".join(f"{x:g},{y:g}" for x, y in area), class_="area"))
-        self.parts.append(svg.polyline(line, "spark"))
+        wide, high, end = (WIDTH - LEFT - RIGHT) / self.seconds, (bottom - top) / most, float(WIDTH - RIGHT)
+        line = [
+            (x if (x := LEFT + wide * t) < end else end, bottom - high * v if v > 0 else bottom)
+            for t, v in svg.thinned(known)
+        ]
+        drawn, feet = svg.places(line), svg.places([(line[-1][0], bottom), (line[0][0], bottom)])
+        self.parts.append(svg.element("polygon", points=drawn + " " + feet, class_="area"))
+        self.parts.append(svg.element("polyline", points=drawn, class_="spark"))
 
 
 def draw(

@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
+import numpy as np
 
+import posttrainbench
 from posttrainbench.board import charts, prose, report, text
 
 POLICY = (
@@ -71,8 +73,9 @@ def stamp() -> str:
 @lru_cache(maxsize=1)
 def code() -> str:
     """Digest of all that pages are made by: another one makes every page anew."""
-    here = sorted(Path(__file__).parent.glob("*.py"))
-    return _digest([*here, *sorted(report.templates().iterdir()), *assets(), *prose.digest_source()])
+    package = sorted(Path(posttrainbench.__file__).parent.rglob("*.py"))
+    ours = _digest([*package, *sorted(report.templates().iterdir()), *assets(), *prose.digest_source()])
+    return f"{ours} numpy {np.__version__} jinja {jinja2.__version__}"
 
 
 def _digest(paths: Sequence[Path]) -> str:

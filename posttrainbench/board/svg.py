@@ -8,6 +8,8 @@ text in the page: they follow its colours, are read out by screen readers, link 
 
 import math
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
+from operator import itemgetter
 
 from markupsafe import Markup, escape
 
@@ -18,11 +20,7 @@ MAX_POINTS = 400
 
 def element(name: str, content: Markup | str = "", **attributes: object) -> Markup:
     """An element. A trailing underscore of an attribute's name is left out, others become dashes; None: left out."""
-    words = "".join(
-        f' {key.rstrip("_").replace("_", "-")}="{_word(value)}"'
-        for key, value in attributes.items()
-        if value is not None
-    )
+    words = "".join([f' {_key(key)}="{_word(value)}"' for key, value in attributes.items() if value is not None])
     inner = content if isinstance(content, Markup) else escape(clean(content))
     return Markup(f"<{name}{words}>{inner}</{name}>")  # noqa: S704 - names are ours, and all else was escaped
 
@@ -64,7 +62,12 @@ def bar(x: float, y: float, width: float, height: float, class_: str, told: str 
 def polyline(points: Sequence[tuple[float, float]], class_: str, told: str = "") -> Markup:
     """A broken line."""
     content = title(told) if told else ""
-    return element("polyline", content, points=" ".join(f"{x:.1f},{y:.1f}" for x, y in points), class_=class_)
+    return element("polyline", content, points=places(points), class_=class_)
+
+
+def places(points: Iterable[tuple[float, float]]) -> Markup:
+    """Points as an attribute's value."""
+    return Markup(" ".join([f"{x:.1f},{y:.1f}" for x, y in points]))  # noqa: S704 - numbers alone
 
 
 def ticks(low: float, high: float, about: int = 5) -> list[float]:
@@ -81,7 +84,9 @@ def ticks(low: float, high: float, about: int = 5) -> list[float]:
 def thinned(points: Sequence[tuple[float, float]], most: int = MAX_POINTS) -> list[tuple[float, float]]:
     """At most so many points: the highest of each stretch."""
     step = max(1, math.ceil(len(points) / most))
-    return [max(points[n : n + step], key=lambda point: point[1]) for n in range(0, len(points), step)]
+    if step == 1:
+        return list(points)
+    return [max(points[n : n + step], key=itemgetter(1)) for n in range(0, len(points), step)]
 
 
 def joined(parts: Iterable[Markup]) -> Markup:
@@ -92,4 +97,9 @@ def joined(parts: Iterable[Markup]) -> Markup:
 def _word(value: object) -> str:
     if isinstance(value, float):
         return f"{value:.1f}".removesuffix(".0")
-    return str(value) if isinstance(value, int) else escape(clean(str(value)))
+    return str(value) if isinstance(value, int | Markup) else escape(clean(str(value)))
+
+
+@lru_cache(maxsize=256)
+def _key(name: str) -> str:
+    return name.rstrip("_").replace("_", "-")

@@ -20,6 +20,17 @@ def has_parquet() -> bool:
     return find_spec("pyarrow") is not None
 
 
+def formats() -> list[tuple[str, str]]:
+    """What can be downloaded of a board, and how the files' names end."""
+    found = [
+        ("Standings (CSV)", "csv"),
+        ("Board (JSON)", "json"),
+        ("Runs (CSV)", "runs.csv"),
+        ("Runs (JSON)", "runs.json"),
+    ]
+    return [*found, ("Runs (Parquet)", "runs.parquet")] if has_parquet() else found
+
+
 def row(one: Entry) -> dict[str, Any]:
     """A run, flat."""
     found: dict[str, Any] = {
@@ -53,13 +64,37 @@ def row(one: Entry) -> dict[str, Any]:
     }
 
 
+def standing_rows(board: Board) -> list[dict[str, Any]]:
+    """Rows of a board's CSV."""
+    return [
+        {
+            "band_best": row.band[0] if row.band else None,
+            "band_worst": row.band[1] if row.band else None,
+            "agent": row.agent,
+            "version": row.version,
+            "llm": row.llm,
+            "measure": board.measure,
+            "score": row.score.value if row.score else None,
+            "low": row.score.low if row.score else None,
+            "high": row.score.high if row.score else None,
+            "runs": row.runs,
+            "outcomes": " ".join(f"{name}:{count}" for name, count in sorted(row.outcomes.items())),
+            "verdicts": " ".join(f"{name}:{count}" for name, count in sorted(row.verdicts.items())),
+            "usd": row.usd,
+            "hours": row.hours,
+            "note": row.note,
+        }
+        for row in board.standings
+    ]
+
+
 def to_csv(rows: Sequence[dict[str, Any]]) -> bytes:
     """With a heading; a word that a spreadsheet would take for a formula gets an apostrophe before it."""
     out = io.StringIO()
     if rows:
-        writer = csv.DictWriter(out, list(rows[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows({key: _plain(value) for key, value in one.items()} for one in rows)
+        writer = csv.writer(out, lineterminator="\n")
+        writer.writerow(rows[0])
+        writer.writerows([[_plain(value) for value in one.values()] for one in rows])
     return out.getvalue().encode("utf-8", "replace")
 
 
@@ -68,11 +103,32 @@ def to_parquet(rows: Sequence[dict[str, Any]]) -> bytes | None:
     if not rows or not has_parquet():
         return None
     import pyarrow
-    from pyarrow import parquet
+    from pyarrow import json, parquet
 
+    # By way of JSON, since pyarrow imports pandas to look at Python's own values, which takes longer than all else.
+    lines = msgspec.json.Encoder().encode_lines(rows)
+    columns = pyarrow.schema([(name, getattr(pyarrow, kind)()) for name, kind in _columns(rows)])
+    read = json.ReadOptions(use_threads=False, block_size=len(lines) + 1)
+    parsed = json.read_json(
+        pyarrow.BufferReader(lines), read, json.ParseOptions(explicit_schema=columns, newlines_in_values=False)
+    )
     out = pyarrow.BufferOutputStream()
-    parquet.write_table(pyarrow.Table.from_pylist(list(rows)), out)
+    parquet.write_table(parsed, out)
     return bytes(out.getvalue().to_pybytes())
+
+
+def _columns(rows: Sequence[dict[str, Any]]) -> list[tuple[str, str]]:
+    """Each column's type: that of its values, and of integers that no file could hold, a float."""
+    found = []
+    for name in rows[0]:
+        kinds = {type(one[name]) for one in rows if one[name] is not None}
+        kind = (
+            {bool: "bool_", int: "int64", str: "string"}.get(kinds.pop(), "float64") if len(kinds) == 1 else "float64"
+        )
+        if kind == "int64" and any(abs(one[name] or 0) >= 2**63 for one in rows):
+            kind = "float64"
+        found.append((name, kind))
+    return found
 
 
 def board_json(board: Board) -> bytes:

@@ -38,6 +38,14 @@ def _is_visible(char: str) -> bool:
     return char in HARMLESS or unicodedata.category(char) not in ("Cc", "Cf", "Cs", "Zl", "Zp")
 
 
+def shortened(name: str, most: int) -> str:
+    """A name of at most so many characters: where it is longer its middle is left out, since the names of one family
+    begin alike."""
+    shown = clean(name, 500)
+    end = most * 3 // 5
+    return shown if len(shown) <= most else f"{shown[: most - end - 1]}…{shown[-end:]}"
+
+
 def percent(share: float, *, sign: bool = False) -> str:
     """`30.0 %`."""
     return f"{100 * share:{'+' if sign else ''}.1f} %".replace("-", "−")

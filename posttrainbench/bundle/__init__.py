@@ -6,7 +6,20 @@ it. What a bundle proves and what it does not stands in docs/submitting.md.
 
 from posttrainbench.bundle.archive import MAX_BYTES, SUFFIX
 from posttrainbench.bundle.checks import Failure
+from posttrainbench.bundle.rescoring import Rescored, rescore
 from posttrainbench.bundle.sealing import Contents, seal
 from posttrainbench.bundle.verifying import Report, check_weights, opened, verify
 
-__all__ = ["MAX_BYTES", "SUFFIX", "Contents", "Failure", "Report", "check_weights", "opened", "seal", "verify"]
+__all__ = [
+    "MAX_BYTES",
+    "SUFFIX",
+    "Contents",
+    "Failure",
+    "Report",
+    "Rescored",
+    "check_weights",
+    "opened",
+    "rescore",
+    "seal",
+    "verify",
+]

@@ -11,18 +11,18 @@ FOLDER = "bundles"
 REPO = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 
 
+NOT_LOGGED_IN = "Publishing needs a token of the hub with leave to write: set HF_TOKEN, or log in with `hf auth login`."
+
+
 def push(bundle: Path, name: str, repo: str, *, pull_request: bool, endpoint: str | None = None) -> str:
     """Commit the file as `bundles/<name>` to the dataset repository `repo`; returns the address of the commit, or of
     the pull request. Raises MissingError without library, token or network, UsageError where the hub refuses."""
-    if not REPO.fullmatch(repo):
-        raise UsageError(f"--repo {repo!r} is no dataset repository; write it as org/name.")
-    with _reaching(repo):
+    check_repo(repo)
+    with reaching(repo, "dataset"):
         from huggingface_hub import HfApi, get_token
 
         if not get_token():
-            raise MissingError(
-                "Publishing needs a token of the hub with leave to write: set HF_TOKEN, or log in with `hf auth login`."
-            )
+            raise MissingError(NOT_LOGGED_IN)
         made = HfApi(endpoint=endpoint).upload_file(
             path_or_fileobj=str(bundle),
             path_in_repo=f"{FOLDER}/{name}",
@@ -34,8 +34,14 @@ def push(bundle: Path, name: str, repo: str, *, pull_request: bool, endpoint: st
     return str(made.pr_url or made.commit_url)
 
 
+def check_repo(repo: str) -> None:
+    """Raises UsageError where the name is none that a repository can have."""
+    if not REPO.fullmatch(repo):
+        raise UsageError(f"{repo!r} is no repository of the hub; write it as org/name.")
+
+
 @contextmanager
-def _reaching(repo: str) -> Iterator[None]:
+def reaching(repo: str, kind: str) -> Iterator[None]:
     """Turn what the hub or the network answers into a sentence."""
     try:
         from huggingface_hub import errors
@@ -47,7 +53,7 @@ def _reaching(repo: str) -> Iterator[None]:
         yield
     except errors.RepositoryNotFoundError:
         raise UsageError(
-            f"The hub knows no dataset {repo} that this token may see. Create it on the hub first, or check the name."
+            f"The hub knows no {kind} {repo} that this token may see. Create it on the hub first, or check the name."
         ) from None
     except errors.OfflineModeIsEnabled:
         raise MissingError("The hub cannot be reached since HF_HUB_OFFLINE is set. Unset it to publish.") from None
@@ -67,4 +73,4 @@ def _reaching(repo: str) -> Iterator[None]:
 
 def _unreachable(error: Exception) -> MissingError:
     first = (str(error).strip().splitlines() or [type(error).__name__])[0]
-    return MissingError(f"The hub did not take the bundle: {first.rstrip('.')}. Nothing is lost; publish it again.")
+    return MissingError(f"The hub did not take it: {first.rstrip('.')}. Nothing is lost; publish it again.")

@@ -31,17 +31,26 @@ MIXED = "runs and questions; of cells with one run, questions alone"
 
 @dataclass(frozen=True)
 class Part:
-    """What one cell gives to a weighted mean. Each run has a value, and for each question of the block how much it
-    moved that value: n deviations with mean 0 (or not quite: then the interval's middle is moved by their mean). Where
-    the questions' outcomes are not at hand, a run has the variance that they give its value instead."""
+    """What one cell's runs give to a weighted mean, as sums over the runs: small enough to be kept.
+
+    Each run has a value, and for each question of the block how much it moved that value: n deviations with mean 0 (or
+    not quite: then the interval's middle is moved by their mean). Where the questions' outcomes are not at hand, a run
+    has the variance that they give its value instead."""
 
     weight: float
     block: str
     """Names the questions, in their order; cells with the same block move together."""
-    values: Sequence[float]
-    moves: Sequence[Floats]
-    variances: Sequence[float] = ()
-    """In place of `moves`."""
+    runs: int
+    mean: float
+    """Of the runs' values."""
+    spread: float
+    """Variance of the runs' values; 0 for one run."""
+    moved: Floats
+    """What each question moved the mean; shape (n,), or (0,) where the outcomes are not at hand."""
+    rest: float
+    """Sum of squares of what neither runs nor questions explain."""
+    own: float
+    """Variance that the questions give one run's value, on average over the runs."""
 
 
 def part(
@@ -57,12 +66,36 @@ def part(
     Bonett and Price, 2012); half way to the ends where several runs or samples make a question's score less coarse."""
     known = [row for row in rows if row is not None]
     if not known:
-        return Part(weight=weight, block=block, values=values, moves=[], variances=[0.0] * len(values))
+        return loose(values, [0.0] * len(values), weight=weight, block=block)
     coarse = len(values) == 1 and len(np.unique(known[0])) <= 3
     pads = (np.array(ends) - float(np.mean(values))) * (1.0 if coarse else 0.5)
     nothing = np.zeros(len(known[0]) + len(pads))
-    moves = [nothing if row is None else np.concatenate([row - row.mean(), pads]) for row in rows]
-    return Part(weight=weight, block=block, values=values, moves=moves)
+    moves = np.array([nothing if row is None else np.concatenate([row - row.mean(), pads]) for row in rows])
+    moved = moves.mean(axis=0)
+    return Part(
+        weight=weight,
+        block=block,
+        runs=len(values),
+        mean=float(np.mean(values)),
+        spread=_spread(values),
+        moved=moved,
+        rest=float(np.sum((moves - moved) ** 2)),
+        own=float(np.mean(np.var(moves, axis=1))) / moves.shape[1],
+    )
+
+
+def loose(values: Sequence[float], variances: Sequence[float], *, weight: float = 1.0, block: str = "") -> Part:
+    """A part without its questions: from the variance that they give each run's value."""
+    return Part(
+        weight=weight,
+        block=block,
+        runs=len(values),
+        mean=float(np.mean(values)),
+        spread=_spread(values),
+        moved=np.zeros(0),
+        rest=0.0,
+        own=float(np.mean(variances)),
+    )
 
 
 def weighted(
@@ -71,18 +104,18 @@ def weighted(
     """Σ weight × mean over the runs of a part, with its interval, which is cut off at `low` and `high`. `careful`: what
     the runs' variance and the questions' both hold counts twice, for claims that must not be wrong more often than one
     in twenty whatever the runs are like."""
-    value = sum(part.weight * float(np.mean(part.values)) for part in parts)
-    blocks = [[part for part in parts if part.block == block and len(part.moves)] for block in _blocks(parts)]
+    value = sum(part.weight * part.mean for part in parts)
+    blocks = [[part for part in parts if part.block == block and len(part.moved)] for block in _blocks(parts)]
     middle = value + sum(float(_moved(block).mean()) for block in blocks)
     asked = pooled([_of_questions(block) for block in blocks])
     # Where nothing is known of how alike the runs are on a question, they are taken as wholly alike.
-    asked += sum(Z**2 * part.weight**2 * float(np.mean(part.variances)) for part in parts if len(part.variances))
+    asked += sum(Z**2 * part.weight**2 * part.own for part in parts if not len(part.moved))
     ran = pooled(
-        [_of_runs(part) for part in parts if len(part.values) > 1],
+        [_of_runs(part) for part in parts if part.runs > 1],
         0.0 if careful else sum(_rest(part) for part in parts),
     )
     half = math.sqrt(asked + ran)
-    several = [len(part.values) > 1 for part in parts]
+    several = [part.runs > 1 for part in parts]
     method = CROSSED if all(several) else MIXED if any(several) else QUESTIONS
     return Estimate(
         value=value,
@@ -110,12 +143,15 @@ def pooled(terms: Sequence[tuple[float, float]], less: float = 0.0) -> float:
 
 
 def _blocks(parts: Sequence[Part]) -> list[str]:
-    return sorted({part.block for part in parts if len(part.moves)})
+    return sorted({part.block for part in parts if len(part.moved)})
+
+
+def _spread(values: Sequence[float]) -> float:
+    return float(np.var(values, ddof=1)) if len(values) > 1 else 0.0
 
 
 def _of_runs(part: Part) -> tuple[float, float]:
-    runs = len(part.values)
-    return part.weight**2 * float(np.var(part.values, ddof=1)) / runs, runs - 1.0
+    return part.weight**2 * part.spread / part.runs, part.runs - 1.0
 
 
 def _of_questions(parts: Sequence[Part]) -> tuple[float, float]:
@@ -126,18 +162,10 @@ def _of_questions(parts: Sequence[Part]) -> tuple[float, float]:
 
 
 def _moved(parts: Sequence[Part]) -> Floats:
-    return np.asarray(sum(part.weight * np.mean(part.moves, axis=0) for part in parts))
+    return np.asarray(sum(part.weight * part.moved for part in parts))
 
 
 def _rest(part: Part) -> float:
     """What the runs' variance and the questions' both hold."""
-    runs = len(part.values)
-    if runs < 2 or not len(part.moves):
-        return 0.0
-    moves = np.asarray(part.moves)
-    n = moves.shape[1]
-    if n < 2:
-        return 0.0
-    left = moves - moves.mean(axis=0)
-    squares = float(np.sum(left**2))
-    return float(part.weight**2 * squares / ((runs - 1) * (n - 1)) / (runs * n))
+    runs, n = part.runs, len(part.moved)
+    return part.weight**2 * part.rest / ((runs - 1) * (n - 1)) / (runs * n) if runs > 1 and n > 1 else 0.0

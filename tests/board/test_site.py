@@ -1,17 +1,19 @@
 """The site says what the records say, is the same each time, makes anew only what changed, and trusts nothing."""
 
 import csv
+import hashlib
 import json
 import re
 import shutil
 from html.parser import HTMLParser
 from pathlib import Path
 
+import msgspec
 import pytest
 import siting
 
 from posttrainbench import cli
-from posttrainbench.board import keeping, site
+from posttrainbench.board import keeping, shell, site, text
 from posttrainbench.errors import UsageError
 
 
@@ -235,3 +237,68 @@ def test_a_wrong_address_is_refused_before_anything_is_built(
     assert cli.main(["leaderboard", "serve", str(tmp_path), "--out", str(tmp_path / "site"), "--listen", listen]) == 2
     assert "no address with a port" in capsys.readouterr().err
     assert not (tmp_path / "site").exists()
+
+
+def test_a_table_of_a_document_scrolls_by_itself(built: Path) -> None:
+    source = (built / "rules.html").read_text()
+    assert source.count("<table>") == source.count('<div class="scroll" tabindex="0" role="group"') > 0
+
+
+def test_names_that_begin_alike_stay_apart_where_they_are_shortened() -> None:
+    names = [f"opencode_opencode_{name}_10h" for name in ("kimi-k2-thinking", "glm-4.7-free", "gpt-5.1-codex-max")]
+    shown = [text.shortened(name, 25) for name in names]
+    assert len(set(shown)) == 3
+    assert {len(one) for one in shown} == {25}
+    assert text.shortened("\x1b[31mshort\x1b[0m", 25) == "short"
+
+
+def spoil(out: Path, how: str) -> None:
+    """Do something to what a site remembers."""
+    path = keeping.cache(out)
+    content = path.read_bytes()
+    body = content[keeping.DIGEST_BYTES :]
+    if how == "removed":
+        path.unlink()
+    elif how == "cut":
+        path.write_bytes(content[:-100])
+    elif how == "changed":  # Another score for everyone, in a file that is whole.
+        path.write_bytes(content.replace(b"good", b"evil"))
+    elif how == "another program":
+        manifest = keeping.Manifest(code="another")
+        path.write_bytes(hashlib.sha256(made := msgspec.msgpack.encode(manifest)).digest() + made)
+    elif how == "nonsense":
+        path.write_bytes(hashlib.sha256(made := b"\x91" * 100_000).digest() + made)
+    elif how == "older format":
+        known = msgspec.msgpack.decode(body) | {"format": keeping.FORMAT - 1}
+        path.write_bytes(hashlib.sha256(made := msgspec.msgpack.encode(known)).digest() + made)
+
+
+@pytest.mark.parametrize("how", ["removed", "cut", "changed", "another program", "nonsense", "older format"])
+def test_what_a_site_remembers_changes_no_page(how: str, runs: Path, built: Path, tmp_path: Path) -> None:
+    out = tmp_path / "site"
+    shutil.copytree(built, out)
+    for place in (keeping.place, keeping.cache):
+        shutil.copy(place(built), place(out))
+    (out / "runs/gone.html").write_text("A run that was taken away.")
+    with keeping.place(out).open("a") as file:
+        file.write("runs/gone.html\n../precious.txt\n/etc/precious.txt\n")
+    (tmp_path / "precious.txt").write_text("not of the site")
+    spoil(out, how)
+    assert site.build([runs], out, processes=1).made == 10
+    assert files(out) == files(built)
+    assert (tmp_path / "precious.txt").is_file()
+
+
+def test_a_tally_is_kept_until_a_record_or_an_outcome_behind_it_changes(runs: Path, tmp_path: Path) -> None:
+    mine, out = tmp_path / "runs", tmp_path / "site"
+    shutil.copytree(runs, mine)
+    site.build([mine], out, processes=1)
+    before = keeping.read(out, shell.code()).tallies
+    (mine / "good-tiny-0" / "evaluation/final/questions.jsonl").unlink()
+    site.build([mine], out, processes=1)
+    after = keeping.read(out, shell.code()).tallies
+    changed = {one.standing.names[0].split("-")[0] for key, one in after.items() if key not in before}
+    assert changed == {"good"}
+    assert len(after) == len(before)
+    site.build([mine], tmp_path / "whole", processes=1)
+    assert files(out) == files(tmp_path / "whole")

@@ -101,7 +101,7 @@ def test_a_run_s_name_that_leads_out_stays_in(tmp_path: Path) -> None:
     siting.sealed(tmp_path / "runs", "../../../etc/passwd")
     siting.sealed(tmp_path / "runs", "A")
     site.build([tmp_path / "runs"], tmp_path / "site", processes=1)
-    assert {path.name for path in tmp_path.iterdir()} == {"runs", "site", ".site.ptb-site"}
+    assert {path.name for path in tmp_path.iterdir()} == {"runs", "site", ".site.ptb-site", ".site.ptb-cache"}
     assert len(list((tmp_path / "site" / "runs").glob("*.json"))) == 2
 
 

@@ -2,9 +2,9 @@
 
 import msgspec
 import pytest
-from boarding import World
+from boarding import World, boards
 
-from posttrainbench.board.standings import Board, Standing, boards
+from posttrainbench.board.standings import Board, Standing
 
 
 def one(world: World) -> Board:

@@ -5,12 +5,13 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import boarding
 import pytest
 from driving import CACHE
 
 from posttrainbench import record
 from posttrainbench.board import outcomes
-from posttrainbench.board.standings import boards, entry
+from posttrainbench.board.entry import entry
 from posttrainbench.catalog import Model, RandomModel
 from posttrainbench.cli import main
 from posttrainbench.inputs import model
@@ -66,7 +67,7 @@ def test_a_run_after_a_baseline_has_a_human_baseline(place: Path, capsys: pytest
     assert len(found) == 4
     entries = [entry(one) for one in found]
     loaded = {one.run: outcomes.load(one, place / "runs" / one.run) for one in found}
-    (board,) = boards(entries, lambda one: loaded[one.run])
+    (board,) = boarding.boards(entries, lambda one: loaded[one.run])
     assert [(row.agent, row.runs) for row in board.standings] == [("base", 2)]
     assert main(["verify", first["run"]]) == 0
 

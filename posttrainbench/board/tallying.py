@@ -1,0 +1,103 @@
+"""Tallies kept between builds: a cell whose records did not change is not counted again."""
+
+import functools
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+
+from posttrainbench.board import keeping, outcomes
+from posttrainbench.board.entry import Entry, Outcomes
+from posttrainbench.board.keeping import Kept
+from posttrainbench.board.standings import CellStanding
+from posttrainbench.board.tallies import Tally, Work, tally
+from posttrainbench.errors import PtbError
+from posttrainbench.record import Record
+from posttrainbench.statistics.crossed import Part
+from posttrainbench.strict import read_json
+
+MANY = 48
+"""From so many jobs on, several processes do them."""
+
+Job = TypeVar("Job")
+Done = TypeVar("Done")
+Place = tuple[Path, str]
+"""A run's folder, and what changes whenever something in it does."""
+
+
+def each(
+    do: Callable[[Job], Done], jobs: Sequence[Job], processes: int | None = None, chunk: int = 16
+) -> Iterable[Done]:
+    """What comes of each job, in their order; of many of them in several processes."""
+    cores = processes or len(os.sched_getaffinity(0))
+    if len(jobs) < MANY or cores < 2:
+        yield from map(do, jobs)
+        return
+    with ProcessPoolExecutor(cores) as pool:
+        yield from pool.map(do, jobs, chunksize=chunk)
+
+
+class Tallies:
+    """Counts works as `Count` says, from what is kept where that was made from the same records."""
+
+    def __init__(
+        self,
+        known: Mapping[str, Tally],
+        kept: Mapping[str, Kept],
+        folders: Mapping[str, Path],
+        processes: int | None = None,
+    ) -> None:
+        self.known, self.processes = known, processes
+        self.places = {
+            one.entry.run: (folders[key], f"{one.digest} {one.signature}") for key, one in kept.items() if one.entry
+        }
+        self.used: dict[str, Tally] = {}
+        """All that this build asked for, by the digest of what it was made from."""
+
+    def __call__(self, works: Sequence[Work]) -> list[Tally]:
+        keys = [self._key(one) for one in works]
+        self.used |= {key: self.known[key] for key in keys if key in self.known}
+        new = [(key, one) for key, one in zip(keys, works, strict=True) if key not in self.used]
+        jobs = [(one, {run.run: self.places[run.run] for run in _runs(one)}) for _, one in new]
+        made = each(_tally, jobs, self.processes, chunk=4)
+        self.used |= {key: one for (key, _), one in zip(new, made, strict=True)}
+        return [self.used[key] for key in keys]
+
+    def metric(self) -> Callable[[CellStanding], Part | None]:
+        """Finds what a cell's runs come to in the metric; None where no outcomes or runs are known."""
+        found = {one.standing.names[0]: one.metric for one in self.used.values() if one.standing.names}
+        return lambda cell: found.get(cell.names[0]) if cell.names else None
+
+    def _key(self, work: Work) -> str:
+        cell = msgspec.structs.asdict(work.cell) | {"source": work.cell.source and work.cell.source.run}
+        return keeping.digest(cell, work.measure, [(one.run, self.places[one.run][1]) for one in _runs(work)])
+
+
+def _runs(work: Work) -> list[Entry]:
+    return [*work.runs, *([work.cell.source] if work.cell.source else [])]
+
+
+def _tally(job: tuple[Work, Mapping[str, Place]]) -> Tally:
+    work, places = job
+    source = work.cell.source
+
+    def load(entry: Entry) -> Outcomes | None:
+        # The instruct model's outcomes are asked for by every agent's work on the cell.
+        return (_remembered if source and entry.run == source.run else _load)(places[entry.run])
+
+    return tally(work, load)
+
+
+def _load(place: Place) -> Outcomes | None:
+    folder = place[0]
+    try:
+        # The record was checked when its pages were made, and this reads what it was made from.
+        return outcomes.load(read_json(folder / "record.json", Record), folder)
+    except (PtbError, OSError, ValueError):
+        return None
+
+
+_remembered = functools.lru_cache(maxsize=64)(_load)
