@@ -39,7 +39,8 @@ def vary(like: Record, folder: Path, out: Path, number: int) -> None:
     agent, rest = f"agent-{number % AGENTS:02}", number // AGENTS
     model, task = f"model-{rest % MODELS}", f"task-{rest // MODELS % TASKS}"
     share = min(0.9, max(0.05, 0.2 + 0.6 * (number % AGENTS) / AGENTS + draw.gauss(0, 0.08)))
-    base, final = [float(draw.random() < 0.1) for _ in range(40)], [float(draw.random() < share) for _ in range(40)]
+    asked = random.Random(f"{model} {task}")  # A base model is measured once for all runs on a cell.
+    base, final = [float(asked.random() < 0.1) for _ in range(40)], [float(draw.random() < share) for _ in range(40)]
     scored = draw.random() < 0.9
     created = datetime.datetime(2026, 1, 1) + datetime.timedelta(minutes=10 * number)
     replace = msgspec.structs.replace

@@ -4,7 +4,10 @@ A file that is cut off, changed, of another program or of nonsense is as good as
 same bytes. It does not protect against whoever may write files beside the site: they may write the site itself.
 """
 
+import gc
 import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -73,10 +76,23 @@ def read(out: Path, code: str) -> Manifest:
         content = cache(out).read_bytes()
         if hashlib.sha256(content[DIGEST_BYTES:]).digest() != content[:DIGEST_BYTES]:
             return nothing
-        known = msgspec.msgpack.decode(memoryview(content)[DIGEST_BYTES:], type=Manifest, dec_hook=_array)
+        with _uncollected():
+            known = msgspec.msgpack.decode(memoryview(content)[DIGEST_BYTES:], type=Manifest, dec_hook=_array)
     except (OSError, ValueError, RecursionError):
         return nothing
     return known if known.code == code and known.format == FORMAT else nothing
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Without a look for garbage at every few hundred new values, none of which is any: it takes most of the time."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
 
 
 def files(out: Path) -> set[str]:
