@@ -6,6 +6,7 @@ InfrastructureError when it refuses or hangs. What an engine object looks like s
 
 import contextlib
 import os
+import re
 import socket
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -343,7 +344,8 @@ def _asking(engine: Engine, what: str) -> Iterator[None]:
             "(`docker info`), then run `ptb resume`."
         ) from error
     except (DockerException, requests.exceptions.RequestException, OSError) as error:
-        reason = str(error).split("(")[-1].rstrip(")'\"") or type(error).__name__
+        # The SDK's text holds those of the errors below it, the innermost last: "… FileNotFoundError(2, 'No such …'))".
+        reason = [type(error).__name__, *re.findall(r"'([^']+)'", str(error))][-1]
         raise MissingError(
             f"No container engine answers at {engine.address} ({reason}). Start Docker, or point DOCKER_HOST at an "
             "engine, or use --sandbox local."
