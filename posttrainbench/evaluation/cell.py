@@ -23,6 +23,7 @@ import importlib.util
 import json
 import os
 import platform
+import random
 import sys
 import tempfile
 import time
@@ -269,19 +270,15 @@ def generate(
     composed = place / "task"
     composed.mkdir(exist_ok=True)
     compose(folder, composed, rows, shots, wanted)
-    evaluator = importlib.import_module("lm_eval.evaluator")
-    tasks = importlib.import_module("lm_eval.tasks").TaskManager(include_path=str(composed), include_defaults=False)
-    found = evaluator.simple_evaluate(
-        lm,
-        tasks=[TASK],
-        task_manager=tasks,
-        apply_chat_template=chat is not None,
-        log_samples=True,
-        bootstrap_iters=0,
-        random_seed=bench["seed"],
-        numpy_random_seed=bench["seed"],
-        torch_random_seed=bench["seed"],
-        fewshot_random_seed=bench["seed"],
+    manager = importlib.import_module("lm_eval.tasks").TaskManager(include_path=str(composed), include_defaults=False)
+    loaded = manager.load([TASK])
+    random.seed(bench["seed"])
+    importlib.import_module("numpy").random.seed(bench["seed"])
+    for task in loaded["tasks"].values():
+        task.set_fewshot_seed(seed=bench["seed"])
+    # Not simple_evaluate(), which afterwards asks pip, git and compilers for versions: seconds that nobody reads.
+    found = importlib.import_module("lm_eval.evaluator").evaluate(
+        lm=lm, task_dict=loaded, apply_chat_template=chat is not None, log_samples=True, bootstrap_iters=0
     )
     return sorted(found["samples"][TASK], key=lambda sample: sample["doc_id"])
 
