@@ -153,13 +153,13 @@ def disqualified(value: Any) -> None:
 KEY = b"sk-ant-api03-" + b"Ab3dEf6hIj9lMn2pQr5tUv8xYz" * 3
 
 FORGERIES: dict[str, tuple[Callable[[Files], Files], str]] = {
-    "changed timeout": (plan("protocol", "hours", to=10.0), "protocol smoke version 1 is not the published one: hours"),
+    "changed timeout": (plan("protocol", "hours", to=10.0), "protocol smoke version 2 is not the published one: hours"),
     "changed grace": (plan("protocol", "grace_seconds", to=500.0), "not the published one: grace_seconds"),
     "more hours": (plan("hours", to=3.0), "departs from the protocol 'smoke': 3 hours instead of 0.04"),
-    "fewer questions planned": (plan("limit", to=8), "8 test questions instead of 40"),
+    "fewer questions planned": (plan("limit", to=8), "8 test questions instead of 32"),
     "other cards": (plan("gpus", to=2), "2 GPUs instead of 0"),
     "unknown protocol": (plan("protocol", "name", to="mine"), "this ptb has none of that name"),
-    "newer protocol": (plan("protocol", "version", to=2), "this ptb has version 1 of that name"),
+    "newer protocol": (plan("protocol", "version", to=3), "this ptb has version 2 of that name"),
     "easier metric": (plan("task", "metric", to="kind"), "task tiny is not the published one: metric"),
     "longer answers": (plan("task", "decoding", "max_tokens", to=400), "not the published one: decoding.max_tokens"),
     "another test set": (plan("task", "splits", "test", "digest", to="sha256:0"), "splits.test.digest"),
