@@ -8,13 +8,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from posttrainbench import record
-from posttrainbench.board import keeping, run_page
+from posttrainbench.board import keeping, outcomes, run_page
 from posttrainbench.board.entry import entry
 from posttrainbench.board.keeping import Kept
 from posttrainbench.board.reading import signature
 from posttrainbench.board.slug import slug
 from posttrainbench.board.tallying import each
 from posttrainbench.errors import PtbError, UsageError
+from posttrainbench.strict import read_written
 
 MAX_RECORD_BYTES = 32 * 2**20
 
@@ -54,11 +55,12 @@ def _make(job: tuple[str, Path, str, Path]) -> tuple[str, Kept]:
         path = folder / "record.json"
         if path.stat().st_size > MAX_RECORD_BYTES:
             raise UsageError(f"{path.name} is larger than any record.")
-        sealed = record.read(path)
+        content = read_written(path)
+        sealed = record.parse(content, path)
         shown = entry(sealed)
         name = slug(sealed.run)
         pages, dev = run_page.draw(sealed, shown, folder, name)
-        pages[f"runs/{name}.json"] = path.read_bytes()
+        pages[f"runs/{name}.json"] = content
     except Exception as error:
         # Whoever submitted the folder may have found a failure that nobody thought of: it costs its own page alone.
         known = isinstance(error, PtbError | OSError)
@@ -68,11 +70,18 @@ def _make(job: tuple[str, Path, str, Path]) -> tuple[str, Kept]:
             else f"its pages cannot be made ({type(error).__name__})"
         )
         return key, Kept(signature=mark, name="", digest="", entry=None, problem=f"{folder.name}: {words}"[:500])
-    for path_, content in pages.items():
-        keeping.put(out, path_, content)
+    for path_, page in pages.items():
+        keeping.put(out, path_, page)
     board = run_page.board_name(shown)
     return key, Kept(
-        signature=mark, name=name, digest=sealed.digest, entry=shown, board=board, dev=dev, files=list(pages)
+        signature=mark,
+        name=name,
+        digest=sealed.digest,
+        entry=shown,
+        board=board,
+        dev=dev,
+        files=list(pages),
+        questions=outcomes.named(sealed),
     )
 
 

@@ -18,7 +18,7 @@ from posttrainbench.board.entry import Entry
 from posttrainbench.board.tallies import Tally
 from posttrainbench.strict import Value, disk, write_bytes
 
-FORMAT = 2
+FORMAT = 3
 DIGEST_BYTES = 32
 
 
@@ -38,6 +38,8 @@ class Kept(Value, frozen=True, kw_only=True):
     dev: list[tuple[float, float]] = []
     """Share of the session's time, and the score on the dev questions that the agent was told then."""
     files: list[str] = []
+    questions: dict[str, str] = {}
+    """Digest of the questions' file of each measurement that its record names."""
 
 
 class Manifest(Value, frozen=True, kw_only=True):
@@ -115,8 +117,16 @@ def put(out: Path, path: str, content: bytes) -> None:
     """Write one file of the site."""
     target = out / path
     with disk(f"write {path}"):
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_bytes(content)
+        try:
+            _write(target, content)
+        except FileNotFoundError:  # Once a folder, not once a file: most of a large site's time is the disk's.
+            target.parent.mkdir(parents=True, exist_ok=True)
+            _write(target, content)
+
+
+def _write(target: Path, content: bytes) -> None:
+    with open(target, "wb", buffering=2**13) as file:
+        file.write(content)
 
 
 def _array(kind: type, content: Any) -> Any:
