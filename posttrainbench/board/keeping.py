@@ -26,6 +26,8 @@ class Kept(Value, frozen=True, kw_only=True):
     """A run whose pages are made."""
 
     signature: str
+    signed: list[str]
+    """Files that it is of."""
     name: str
     """Of its pages."""
     digest: str
@@ -78,7 +80,7 @@ def read(out: Path, code: str) -> Manifest:
         content = cache(out).read_bytes()
         if hashlib.sha256(content[DIGEST_BYTES:]).digest() != content[:DIGEST_BYTES]:
             return nothing
-        with _uncollected():
+        with uncollected():
             known = msgspec.msgpack.decode(memoryview(content)[DIGEST_BYTES:], type=Manifest, dec_hook=_array)
     except (OSError, ValueError, RecursionError):
         return nothing
@@ -86,8 +88,9 @@ def read(out: Path, code: str) -> Manifest:
 
 
 @contextmanager
-def _uncollected() -> Iterator[None]:
-    """Without a look for garbage at every few hundred new values, none of which is any: it takes most of the time."""
+def uncollected() -> Iterator[None]:
+    """Without a look for garbage at every few hundred new values, none of which is any: with ten thousand runs in
+    memory each look takes long."""
     was_on = gc.isenabled()
     gc.disable()
     try:

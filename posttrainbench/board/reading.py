@@ -9,7 +9,7 @@ import hashlib
 import os
 import re
 import stat
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from posttrainbench.agent.result import MAX_TELEMETRY_BYTES, Sample, parse_telemetry
+from posttrainbench.board import outcomes
 from posttrainbench.gateway import ledger, traffic
 from posttrainbench.record import Record
 from posttrainbench.strict import digest_bytes, read_regular
@@ -177,18 +178,29 @@ def read(record: Record, folder: Path) -> Traces:
     return found
 
 
-def signature(folder: Path) -> str:
-    """Changes whenever a file that a run's pages or its numbers are made from does; by times and sizes alone, since it
-    is asked for every run at every build."""
-    words = []
-    place = os.fspath(folder)
-    for name in SIGNED:
+def marks(folder: str, names: Iterable[str] = SIGNED) -> dict[str, str]:
+    """What changes whenever one of these files does; by times and sizes alone, since it is asked for every run at every
+    build."""
+    words = {}
+    for name in names:
         try:
-            found = os.stat(f"{place}/{name}")
-            words.append(f"{found.st_size}:{found.st_mtime_ns}")
+            found = os.stat(f"{folder}/{name}")
+            words[name] = f"{found.st_size}:{found.st_mtime_ns}"
         except OSError:
-            words.append("-")
-    return hashlib.sha256(" ".join(words).encode()).hexdigest()[:16]
+            words[name] = "-"
+    return words
+
+
+def signature(words: Mapping[str, str]) -> str:
+    """Of marks."""
+    return hashlib.sha256(" ".join(words.values()).encode()).hexdigest()[:16]
+
+
+def used(record: Record) -> list[str]:
+    """What a run's pages and its numbers are made from. Other files cannot change them, unless the record does."""
+    named = {f"evaluation/{name}/questions.jsonl" for name in outcomes.named(record)}
+    always = ("record.json", "session/started.json")
+    return [name for name in SIGNED if name in always or name in named or name in record.artefacts]
 
 
 def content(value: Any) -> str:

@@ -1,12 +1,14 @@
 """Tallies kept between builds: a cell whose records did not change is not counted again."""
 
 import functools
+import gc
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from multiprocessing import get_context
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -44,8 +46,35 @@ def each(
     if len(jobs) < MANY or cores < 2:
         yield from map(do, jobs)
         return
-    with ProcessPoolExecutor(cores) as pool:
+    with keeping.uncollected(), ProcessPoolExecutor(cores, initializer=_begin) as pool:
         yield from pool.map(do, jobs, chunksize=chunk)
+
+
+def inherited(jobs: Sequence[Callable[[], Done]], processes: int | None = None) -> list[Done]:
+    """What comes of each job, each in one of several processes which have all that they work on from this one, so that
+    it need not be sent."""
+    cores = min(len(jobs), processes or len(os.sched_getaffinity(0)))
+    if cores < 2:
+        return [job() for job in jobs]
+    try:
+        _jobs[:] = jobs
+        with ProcessPoolExecutor(cores, get_context("fork"), _begin) as pool:
+            return list(pool.map(_inherited, range(len(jobs))))
+    finally:
+        _jobs.clear()
+
+
+_jobs: list[Callable[[], Any]] = []
+
+
+def _inherited(number: int) -> Any:
+    return _jobs[number]()
+
+
+def _begin() -> None:
+    """What a worker inherits is no garbage of its own."""
+    gc.freeze()
+    gc.enable()
 
 
 class Tallies:
