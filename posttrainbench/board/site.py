@@ -131,15 +131,14 @@ class _Making:
 
     def make(self, processes: int | None) -> None:
         """Make all that was put."""
-        made = tallying.inherited(
-            [functools.partial(self._write, path, make) for path, _, make in self.jobs], processes
-        )
+        made = tallying.each(self._write, self.jobs, processes, chunk=1, many=2)
         for (path, source, _), is_made in zip(self.jobs, made, strict=True):
             if is_made:
                 self.pages[path] = source
                 self.written += 1
 
-    def _write(self, path: str, make: Callable[[], bytes | None]) -> bool:
+    def _write(self, job: tuple[str, str, Callable[[], bytes | None]]) -> bool:
+        path, _, make = job
         content = make()
         if content is not None:
             keeping.put(self.out, path, content)

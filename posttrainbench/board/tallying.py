@@ -18,6 +18,7 @@ from posttrainbench.board.keeping import Kept
 from posttrainbench.board.standings import CellStanding
 from posttrainbench.board.tallies import Tally, Work, tally
 from posttrainbench.errors import PtbError
+from posttrainbench.statistics import crossed
 from posttrainbench.statistics.crossed import Part
 
 MANY = 48
@@ -39,42 +40,32 @@ class Place:
 
 
 def each(
-    do: Callable[[Job], Done], jobs: Sequence[Job], processes: int | None = None, chunk: int = 16
+    do: Callable[[Job], Done], jobs: Sequence[Job], processes: int | None = None, chunk: int = 16, many: int = MANY
 ) -> Iterable[Done]:
-    """What comes of each job, in their order; of many of them in several processes."""
-    cores = processes or len(os.sched_getaffinity(0))
-    if len(jobs) < MANY or cores < 2:
+    """What comes of each job, in their order; of `many` and more in several processes, which inherit `do` and the jobs
+    from this one, so that neither needs to be sent."""
+    cores = min(len(jobs), processes or len(os.sched_getaffinity(0)))
+    if len(jobs) < many or cores < 2:
         yield from map(do, jobs)
         return
-    with keeping.uncollected(), ProcessPoolExecutor(cores, initializer=_begin) as pool:
-        yield from pool.map(do, jobs, chunksize=chunk)
+    with keeping.uncollected(), ProcessPoolExecutor(cores, get_context("fork"), _begin, (do, jobs)) as pool:
+        yield from pool.map(_nth, range(len(jobs)), chunksize=chunk)
 
 
-def inherited(jobs: Sequence[Callable[[], Done]], processes: int | None = None) -> list[Done]:
-    """What comes of each job, each in one of several processes which have all that they work on from this one, so that
-    it need not be sent."""
-    cores = min(len(jobs), processes or len(os.sched_getaffinity(0)))
-    if cores < 2:
-        return [job() for job in jobs]
-    try:
-        _jobs[:] = jobs
-        with ProcessPoolExecutor(cores, get_context("fork"), _begin) as pool:
-            return list(pool.map(_inherited, range(len(jobs))))
-    finally:
-        _jobs.clear()
+_inherited: tuple[Callable[[Any], Any], Sequence[Any]]
+"""In a worker: what it does, and the jobs."""
 
 
-_jobs: list[Callable[[], Any]] = []
-
-
-def _inherited(number: int) -> Any:
-    return _jobs[number]()
-
-
-def _begin() -> None:
-    """What a worker inherits is no garbage of its own."""
-    gc.freeze()
+def _begin(do: Callable[[Any], Any], jobs: Sequence[Any]) -> None:
+    global _inherited
+    _inherited = do, jobs
+    gc.freeze()  # What a worker inherits is no garbage of its own.
     gc.enable()
+
+
+def _nth(number: int) -> Any:
+    do, jobs = _inherited
+    return do(jobs[number])
 
 
 class Tallies:
@@ -101,6 +92,8 @@ class Tallies:
         self.used |= {key: self.known[key] for key in keys if key in self.known}
         new = [(key, one) for key, one in zip(keys, works, strict=True) if key not in self.used]
         jobs = [(one, {run.run: self.places[run.run] for run in _runs(one)}) for _, one in new]
+        if len(jobs) >= MANY:
+            crossed.student(1.0)  # Imports SciPy here, not once more in each process.
         made = each(_tally, jobs, self.processes, chunk=4)
         self.used |= {key: one for (key, _), one in zip(new, made, strict=True)}
         return [self.used[key] for key in keys]
