@@ -18,7 +18,7 @@ from posttrainbench.integrity import Audit
 from posttrainbench.plan import Plan
 from posttrainbench.sandbox.preflight import Preflight
 from posttrainbench.scores import Scores
-from posttrainbench.strict import Value, digest_file, digest_value, read_json, write_json
+from posttrainbench.strict import Value, digest_file, digest_value, parse_json, read_written, write_json
 from posttrainbench.transcript import Summary
 
 FORMAT = 1
@@ -128,13 +128,18 @@ def write(path: Path, record: Record) -> None:
 def read(path: Path) -> Record:
     """Read a record and check its digest, on the JSON as it lies there, so that records of older programs still verify;
     raises DigestError."""
-    plain = read_json(path, dict[str, Any])
+    return parse(read_written(path), path)
+
+
+def parse(content: bytes, path: Path) -> Record:
+    """As `read`, from what lies at `path`."""
+    plain = parse_json(content, dict[str, Any], path)
     if plain.get("digest") != _digest(plain):
         raise DigestError(
             f"{path} is not as it was sealed: its digest is {plain.get('digest')!r}, its content has "
             f"{_digest(plain)!r}. Somebody changed it; do not use its numbers."
         )
-    return read_json(path, Record)
+    return parse_json(content, Record, path)
 
 
 def verify(folder: Path) -> Record:

@@ -61,13 +61,20 @@ def read_regular(path: Path, most: int) -> bytes:
     """A file that a stranger may have laid there: no link is followed, no pipe waited for. Raises OSError, and
     ValueError where it is no regular file or has more than `most` bytes."""
     handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    with os.fdopen(handle, "rb") as file:
-        if not stat.S_ISREG(os.fstat(handle).st_mode):
+    try:
+        found = os.fstat(handle)
+        if not stat.S_ISREG(found.st_mode):
             raise ValueError(f"{path.name} is not a regular file")
-        content = file.read(most + 1)
-    if len(content) > most:
+        parts, left = [], most + 1
+        # By the system's own calls: a site reads many small files, and Python's file objects make more of them.
+        while left > 0 and (part := os.read(handle, min(left, max(found.st_size, 0) + 1))):
+            parts.append(part)
+            left -= len(part)
+    finally:
+        os.close(handle)
+    if left <= 0:
         raise ValueError(f"{path.name} is larger than {most} bytes")
-    return content
+    return b"".join(parts)
 
 
 @overload
@@ -76,11 +83,28 @@ def read_json(path: Path, kind: type[T]) -> T: ...
 def read_json(path: Path, kind: UnionType) -> Any: ...
 def read_json(path: Path, kind: Any) -> Any:
     """Read a JSON file that ptb itself wrote; raises DigestError when it is not what ptb writes."""
+    return parse_json(read_written(path), kind, path)
+
+
+def read_written(path: Path) -> bytes:
+    """A file that ptb itself wrote; raises DigestError when it is not there."""
     try:
-        return msgspec.json.decode(path.read_bytes(), type=kind)
+        return path.read_bytes()
     except FileNotFoundError:
         raise DigestError(f"{path} is missing; ptb wrote it and something removed it.") from None
-    except (msgspec.DecodeError, OSError) as error:
+    except OSError as error:
+        raise DigestError(f"{path} is not what ptb wrote: {error}.") from error
+
+
+@overload
+def parse_json(content: bytes, kind: type[T], path: Path) -> T: ...
+@overload
+def parse_json(content: bytes, kind: UnionType, path: Path) -> Any: ...
+def parse_json(content: bytes, kind: Any, path: Path) -> Any:
+    """JSON that ptb itself wrote to `path`; raises DigestError when it is not what ptb writes."""
+    try:
+        return msgspec.json.decode(content, type=kind)
+    except msgspec.DecodeError as error:
         raise DigestError(f"{path} is not what ptb wrote: {error}.") from error
 
 

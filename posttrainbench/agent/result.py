@@ -49,6 +49,7 @@ class Sample(msgspec.Struct, frozen=True, kw_only=True):
 
 
 MAX_TELEMETRY_BYTES = 64 * 2**20
+_SAMPLES = msgspec.json.Decoder(Sample)
 
 
 def read_result(session: Path) -> SessionResult:
@@ -66,11 +67,19 @@ def read_telemetry(session: Path) -> list[Sample]:
     """Samples, oldest first; a line that a crash cut off is left out."""
     try:
         with (session / "telemetry.jsonl").open("rb") as file:
-            lines = file.read(MAX_TELEMETRY_BYTES).splitlines()
+            return parse_telemetry(file.read(MAX_TELEMETRY_BYTES))
     except FileNotFoundError:
         return []
+
+
+def parse_telemetry(content: bytes) -> list[Sample]:
+    """Samples of a file's content, as `read_telemetry` gives them."""
+    try:
+        return _SAMPLES.decode_lines(content)  # Many times faster than line by line.
+    except msgspec.DecodeError:
+        pass
     samples = []
-    for line in lines:
+    for line in content.splitlines():
         try:
             samples.append(msgspec.json.decode(line, type=Sample))
         except msgspec.DecodeError:

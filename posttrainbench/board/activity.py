@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Literal
 
+from posttrainbench.agent.result import Sample
 from posttrainbench.board.reading import Step, Traces
 
 Kind = Literal["throttled", "thinking", "evaluating", "computing", "idle"]
@@ -49,8 +50,9 @@ def spans(traces: Traces, seconds: float) -> list[Span]:
 
     def mark(kind: Kind, begin: float, end: float) -> None:
         if math.isfinite(begin) and math.isfinite(end) and end > begin:
-            first = max(0, min(SLOTS, round(begin / width)))
-            last = max(first, min(SLOTS, max(round(begin / width) + 1, round(end / width))))
+            at = round(begin / width)
+            first = max(0, min(SLOTS, at))
+            last = max(first, min(SLOTS, max(at + 1, round(end / width))))
             slots[first:last] = [kind] * (last - first)
 
     for begin, end in _busy(traces, seconds):
@@ -81,13 +83,18 @@ def shares(found: Sequence[Span]) -> list[tuple[Kind, float]]:
 
 
 def _busy(traces: Traces, seconds: float) -> list[tuple[float, float]]:
-    times = [sample.t for sample in traces.samples]
+    before, most = 0.0, seconds + 60
     found = []
-    for sample, before in zip(traces.samples, [0.0, *times], strict=False):
-        gpu = max((one.get("utilization.gpu", 0.0) for one in sample.gpus), default=0.0)
-        if (sample.cpu_percent >= BUSY_CPU or gpu >= BUSY_GPU) and 0 <= before < sample.t <= seconds + 60:
-            found.append((before, sample.t))  # A sample tells of the time since the one before.
+    for sample in traces.samples:
+        t = sample.t
+        if 0 <= before < t <= most and (sample.cpu_percent >= BUSY_CPU or _gpu(sample) >= BUSY_GPU):
+            found.append((before, t))  # A sample tells of the time since the one before.
+        before = t
     return found
+
+
+def _gpu(sample: Sample) -> float:
+    return max((one.get("utilization.gpu", 0.0) for one in sample.gpus), default=0.0)
 
 
 def _evaluating(steps: Sequence[Step], seconds: float) -> list[tuple[float, float]]:

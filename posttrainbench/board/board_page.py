@@ -32,9 +32,10 @@ def heads(board: Board) -> list[Row]:
     """Columns of the heat map. Where the cells are many, a column a task comes first, and each cell's own column is
     hidden until a base model is chosen."""
     cells = columns(board)
-    shown = [{"task": task, "model": model, "hidden": grouped(board)} for task, model in cells]
+    hidden = grouped(board)
+    shown = [{"task": task, "model": model, "hidden": hidden} for task, model in cells]
     return [
-        *({"task": task, "model": "", "hidden": False} for task in (tasks(board) if grouped(board) else ())),
+        *({"task": task, "model": "", "hidden": False} for task in (tasks(board) if hidden else ())),
         *shown,
     ]
 

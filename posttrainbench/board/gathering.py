@@ -8,13 +8,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from posttrainbench import record
-from posttrainbench.board import keeping, run_page
+from posttrainbench.board import keeping, outcomes, run_page
 from posttrainbench.board.entry import entry
 from posttrainbench.board.keeping import Kept
-from posttrainbench.board.reading import signature
+from posttrainbench.board.reading import marks, signature, used
 from posttrainbench.board.slug import slug
 from posttrainbench.board.tallying import each
 from posttrainbench.errors import PtbError, UsageError
+from posttrainbench.strict import read_written
 
 MAX_RECORD_BYTES = 32 * 2**20
 
@@ -31,7 +32,7 @@ def find(sources: Sequence[Path]) -> dict[str, Path]:
         with os.scandir(source) as listed:
             names = sorted(one.name for one in listed if one.is_dir(follow_symlinks=False))
         for folder, key in [(source, root), *((source / name, os.path.join(root, name)) for name in names)]:
-            if os.path.isfile(os.path.join(folder, "record.json")):
+            if os.path.isfile(f"{key}/record.json"):
                 found[key] = folder
     return found
 
@@ -40,25 +41,31 @@ def runs(
     folders: Mapping[str, Path], known: Mapping[str, Kept], out: Path, processes: int | None = None
 ) -> dict[str, Kept]:
     """Every run's pages, made or kept."""
-    marks = {key: signature(folder) for key, folder in folders.items()}
-    kept = {key: one for key, one in known.items() if marks.get(key) == one.signature}
-    new = [(key, folders[key], marks[key], out) for key in folders if key not in kept]
+    with keeping.uncollected():
+        kept = {
+            key: one
+            for key, one in known.items()
+            if key in folders and signature(marks(key, one.signed)) == one.signature
+        }
+    new = [(key, folder, out) for key, folder in folders.items() if key not in kept]
     kept.update(each(_make, new, processes))
     return {key: kept[key] for key in folders}
 
 
-def _make(job: tuple[str, Path, str, Path]) -> tuple[str, Kept]:
+def _make(job: tuple[str, Path, Path]) -> tuple[str, Kept]:
     """Make one run's pages. Nothing that lies in its folder ends the build."""
-    key, folder, mark, out = job
+    key, folder, out = job
+    seen = marks(key)  # Before anything is read, so that the next build sees what changes meanwhile.
     try:
         path = folder / "record.json"
         if path.stat().st_size > MAX_RECORD_BYTES:
             raise UsageError(f"{path.name} is larger than any record.")
-        sealed = record.read(path)
+        content = read_written(path)
+        sealed = record.parse(content, path)
         shown = entry(sealed)
         name = slug(sealed.run)
         pages, dev = run_page.draw(sealed, shown, folder, name)
-        pages[f"runs/{name}.json"] = path.read_bytes()
+        pages[f"runs/{name}.json"] = content
     except Exception as error:
         # Whoever submitted the folder may have found a failure that nobody thought of: it costs its own page alone.
         known = isinstance(error, PtbError | OSError)
@@ -67,12 +74,21 @@ def _make(job: tuple[str, Path, str, Path]) -> tuple[str, Kept]:
             if known
             else f"its pages cannot be made ({type(error).__name__})"
         )
-        return key, Kept(signature=mark, name="", digest="", entry=None, problem=f"{folder.name}: {words}"[:500])
-    for path_, content in pages.items():
-        keeping.put(out, path_, content)
-    board = run_page.board_name(shown)
+        problem = f"{folder.name}: {words}"[:500]
+        return key, Kept(signature=signature(seen), signed=list(seen), name="", digest="", entry=None, problem=problem)
+    for path_, page in pages.items():
+        keeping.put(out, path_, page)
+    board, signed = run_page.board_name(shown), used(sealed)
     return key, Kept(
-        signature=mark, name=name, digest=sealed.digest, entry=shown, board=board, dev=dev, files=list(pages)
+        signature=signature({name: seen[name] for name in signed}),
+        signed=signed,
+        name=name,
+        digest=sealed.digest,
+        entry=shown,
+        board=board,
+        dev=dev,
+        files=list(pages),
+        questions=outcomes.named(sealed),
     )
 
 

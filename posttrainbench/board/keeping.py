@@ -18,7 +18,7 @@ from posttrainbench.board.entry import Entry
 from posttrainbench.board.tallies import Tally
 from posttrainbench.strict import Value, disk, write_bytes
 
-FORMAT = 2
+FORMAT = 3
 DIGEST_BYTES = 32
 
 
@@ -26,6 +26,8 @@ class Kept(Value, frozen=True, kw_only=True):
     """A run whose pages are made."""
 
     signature: str
+    signed: list[str]
+    """Files that it is of."""
     name: str
     """Of its pages."""
     digest: str
@@ -38,6 +40,8 @@ class Kept(Value, frozen=True, kw_only=True):
     dev: list[tuple[float, float]] = []
     """Share of the session's time, and the score on the dev questions that the agent was told then."""
     files: list[str] = []
+    questions: dict[str, str] = {}
+    """Digest of the questions' file of each measurement that its record names."""
 
 
 class Manifest(Value, frozen=True, kw_only=True):
@@ -76,7 +80,7 @@ def read(out: Path, code: str) -> Manifest:
         content = cache(out).read_bytes()
         if hashlib.sha256(content[DIGEST_BYTES:]).digest() != content[:DIGEST_BYTES]:
             return nothing
-        with _uncollected():
+        with uncollected():
             known = msgspec.msgpack.decode(memoryview(content)[DIGEST_BYTES:], type=Manifest, dec_hook=_array)
     except (OSError, ValueError, RecursionError):
         return nothing
@@ -84,8 +88,9 @@ def read(out: Path, code: str) -> Manifest:
 
 
 @contextmanager
-def _uncollected() -> Iterator[None]:
-    """Without a look for garbage at every few hundred new values, none of which is any: it takes most of the time."""
+def uncollected() -> Iterator[None]:
+    """Without a look for garbage at every few hundred new values, none of which is any: with ten thousand runs in
+    memory each look takes long."""
     was_on = gc.isenabled()
     gc.disable()
     try:
@@ -115,8 +120,16 @@ def put(out: Path, path: str, content: bytes) -> None:
     """Write one file of the site."""
     target = out / path
     with disk(f"write {path}"):
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_bytes(content)
+        try:
+            _write(target, content)
+        except FileNotFoundError:  # Once a folder, not once a file: most of a large site's time is the disk's.
+            target.parent.mkdir(parents=True, exist_ok=True)
+            _write(target, content)
+
+
+def _write(target: Path, content: bytes) -> None:
+    with open(target, "wb", buffering=2**13) as file:
+        file.write(content)
 
 
 def _array(kind: type, content: Any) -> Any:

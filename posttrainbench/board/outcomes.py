@@ -1,5 +1,6 @@
 """The per-question outcomes behind a sealed record, read from the run's folder and checked against it."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
@@ -24,25 +25,36 @@ _LINES = msgspec.json.Decoder(_Line)
 def load(record: Record, folder: Path) -> Outcomes | None:
     """Outcomes of each measurement that the record names; None where it has no base or no file is there. Raises
     DigestError for a file that is not the one which the record names."""
-    base = _read(record.base, folder / "evaluation" / "base")
+    return read(named(record), folder, scored=record.outcome == "scored")
+
+
+def named(record: Record) -> dict[str, str]:
+    """Digest of the questions' file of each measurement that a record names."""
+    measured = {"base": record.base, "few_shot": record.few_shot, "final": record.final, "human": record.human}
+    return {name: one.questions for name, one in measured.items() if isinstance(one, Measurement)}
+
+
+def read(names: Mapping[str, str], folder: Path, *, scored: bool) -> Outcomes | None:
+    """As `load`, without the record: from the digests that it `named`, and whether it was scored."""
+    base = _read(names, "base", folder)
     if base is None:
         return None
-    final = _read(record.final if isinstance(record.final, Measurement) else None, folder / "evaluation" / "final")
-    if final is None and record.outcome == "scored":
+    final = _read(names, "final", folder)
+    if final is None and scored:
         return None
     return Outcomes(
         base=base,
         final=final or {},
-        few_shot=_read(record.few_shot, folder / "evaluation" / "few_shot"),
-        human=_read(record.human, folder / "evaluation" / "human"),
+        few_shot=_read(names, "few_shot", folder),
+        human=_read(names, "human", folder),
     )
 
 
-def _read(measurement: Measurement | None, folder: Path) -> dict[str, float] | None:
-    path = folder / "questions.jsonl"
-    if measurement is None or not path.is_file():
+def _read(names: Mapping[str, str], name: str, folder: Path) -> dict[str, float] | None:
+    path = folder / "evaluation" / name / "questions.jsonl"
+    if name not in names or not path.is_file():
         return None
     content = path.read_bytes()
-    if digest_bytes(content) != measurement.questions:
+    if digest_bytes(content) != names[name]:
         raise DigestError(f"{path} is not the file that the run's record names. Somebody changed it.")
     return {line.id: line.score for line in _LINES.decode_lines(content)}

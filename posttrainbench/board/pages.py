@@ -35,7 +35,7 @@ class Shown:
         """Whether it is what a reader sees who asks for no board."""
         return self.board is self.boards[0]
 
-    @property
+    @functools.cached_property
     def source(self) -> str:
         """Digest of the board and of the tabs over it."""
         return keeping.digest(self.board, [(one.id, board_page.title(one)) for one in self.boards])

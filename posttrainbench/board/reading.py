@@ -8,17 +8,19 @@ import datetime
 import hashlib
 import os
 import re
-from collections.abc import Callable, Sequence
+import stat
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
 import msgspec
 
-from posttrainbench.agent.result import Sample, read_telemetry
+from posttrainbench.agent.result import MAX_TELEMETRY_BYTES, Sample, parse_telemetry
+from posttrainbench.board import outcomes
 from posttrainbench.gateway import ledger, traffic
 from posttrainbench.record import Record
-from posttrainbench.strict import digest_file
+from posttrainbench.strict import digest_bytes, read_regular
 from posttrainbench.transcript import read_clock
 from posttrainbench.transcript.exchanges import Exchange, exchanges
 
@@ -136,49 +138,69 @@ def read(record: Record, folder: Path) -> Traces:
     clock = read_clock(folder / "session" / "started.json")
     start = datetime.datetime.fromisoformat(clock.utc) if clock else None
 
-    def part(name: str, load: Callable[[Path], T]) -> T | None:
+    def part(name: str, load: Callable[[Path, bytes], T]) -> T | None:
+        if name not in record.artefacts:
+            return None
         path = folder / name
         try:
-            if name not in record.artefacts or path.is_symlink() or not path.is_file():
+            try:
+                there = path.lstat()
+            except (FileNotFoundError, NotADirectoryError):
                 return None
-            if path.stat().st_size > MAX_BYTES:
+            if not stat.S_ISREG(there.st_mode):
+                return None
+            if there.st_size > MAX_BYTES:
                 found.notes.append(f"{name} is larger than {MAX_BYTES >> 20} MiB and is not shown.")
                 return None
-            if digest_file(path) != record.artefacts[name]:
+            content = read_regular(path, MAX_BYTES)
+            if digest_bytes(content) != record.artefacts[name]:
                 found.notes.append(f"{name} is not the file that was sealed, so it is not shown.")
                 return None
-            return load(path)
+            return load(path, content)
         except (OSError, ValueError, RecursionError, msgspec.DecodeError):
             found.notes.append(f"{name} could not be read.")
             return None
 
-    document = part("trajectory.json", lambda path: msgspec.json.decode(path.read_bytes(), type=Trajectory))
+    document = part("trajectory.json", lambda _, content: msgspec.json.decode(content, type=Trajectory))
     if document:
         found.steps, found.subagents = document.steps, document.subagent_trajectories or []
         for step in found.steps:
             step.t = _since(start, step.timestamp)
-    found.samples = part("session/telemetry.jsonl", lambda path: read_telemetry(path.parent)) or []
+    found.samples = (
+        part("session/telemetry.jsonl", lambda _, content: parse_telemetry(content[:MAX_TELEMETRY_BYTES])) or []
+    )
     if clock:
         at = clock.monotonic
-        found.exchanges = part("gateway/ledger.jsonl", lambda path: exchanges(ledger.lines(path), at)) or []
-    found.hub = part("gateway/hub.jsonl", traffic.hub_fetches) or []
-    found.packages = part("gateway/packages.jsonl", traffic.package_fetches) or []
-    found.connections = part("gateway/egress.jsonl", traffic.connections) or []
+        found.exchanges = part("gateway/ledger.jsonl", lambda path, _: exchanges(ledger.lines(path), at)) or []
+    found.hub = part("gateway/hub.jsonl", lambda path, _: traffic.hub_fetches(path)) or []
+    found.packages = part("gateway/packages.jsonl", lambda path, _: traffic.package_fetches(path)) or []
+    found.connections = part("gateway/egress.jsonl", lambda path, _: traffic.connections(path)) or []
     return found
 
 
-def signature(folder: Path) -> str:
-    """Changes whenever a file that a run's pages or its numbers are made from does; by times and sizes alone, since it
-    is asked for every run at every build."""
-    words = []
-    place = os.fspath(folder)
-    for name in SIGNED:
+def marks(folder: str, names: Iterable[str] = SIGNED) -> dict[str, str]:
+    """What changes whenever one of these files does; by times and sizes alone, since it is asked for every run at every
+    build."""
+    words = {}
+    for name in names:
         try:
-            found = os.stat(f"{place}/{name}")
-            words.append(f"{found.st_size}:{found.st_mtime_ns}")
+            found = os.stat(f"{folder}/{name}")
+            words[name] = f"{found.st_size}:{found.st_mtime_ns}"
         except OSError:
-            words.append("-")
-    return hashlib.sha256(" ".join(words).encode()).hexdigest()[:16]
+            words[name] = "-"
+    return words
+
+
+def signature(words: Mapping[str, str]) -> str:
+    """Of marks."""
+    return hashlib.sha256(" ".join(words.values()).encode()).hexdigest()[:16]
+
+
+def used(record: Record) -> list[str]:
+    """What a run's pages and its numbers are made from. Other files cannot change them, unless the record does."""
+    named = {f"evaluation/{name}/questions.jsonl" for name in outcomes.named(record)}
+    always = ("record.json", "session/started.json")
+    return [name for name in SIGNED if name in always or name in named or name in record.artefacts]
 
 
 def content(value: Any) -> str:

@@ -49,8 +49,9 @@ class _Sheet:
         known = [(t, v) for t, v in points if finite(t) and finite(v) and t >= 0]
         if len(known) < 2:
             return
-        most = max(top_value, *(v for _, v in known), 1e-9)
-        top, bottom = self.lane(name, f"≤ {unit(max(v for _, v in known))}")
+        highest = max([v for _, v in known])
+        most = max(top_value, highest, 1e-9)
+        top, bottom = self.lane(name, f"≤ {unit(highest)}")
         wide, high, end = (WIDTH - LEFT - RIGHT) / self.seconds, (bottom - top) / most, float(WIDTH - RIGHT)
         line = [
             (x if (x := LEFT + wide * t) < end else end, bottom - high * v if v > 0 else bottom)

@@ -20,6 +20,8 @@ from posttrainbench.record import Record
 from posttrainbench.scores import Scores
 
 TAIL_BYTES = 20_000
+MAX_SHOWN = TAIL_BYTES + 2
+"""Characters of any value on a page."""
 OUTCOMES = {
     "scored": "Scored",
     "no_checkpoint": "No checkpoint",
@@ -76,7 +78,7 @@ def environment() -> jinja2.Environment:
 def _finalize(value: Any) -> Any:
     if isinstance(value, Markup):
         return value
-    return "–" if value is None else text.clean(str(value), TAIL_BYTES + 2)
+    return "–" if value is None else text.clean(str(value), MAX_SHOWN)
 
 
 def format_note(record: Record) -> str:

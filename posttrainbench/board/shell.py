@@ -8,6 +8,7 @@ from typing import Any
 
 import jinja2
 import numpy as np
+from markupsafe import Markup
 
 import posttrainbench
 from posttrainbench.board import charts, prose, report, text
@@ -42,8 +43,10 @@ def environment() -> jinja2.Environment:
     made = report.environment()
     made.globals.update(
         policy=POLICY,
-        menu=MENU,
-        more=MORE,
+        menu=menu,
+        more=more,
+        rows=rows,
+        fold=fold,
         outcome_words=OUTCOMES,
         verdict_marks=VERDICTS,
         value=charts.value_words,
@@ -51,6 +54,41 @@ def environment() -> jinja2.Environment:
         stamp=stamp(),
     )
     return made
+
+
+@lru_cache(maxsize=64)
+def menu(root: str, place: str) -> Markup:
+    """The menu of a page in `place`; the same on thousands of them."""
+    current = Markup(' aria-current="page"')
+    item = Markup('<li><a href="{}{}"{}>{}</a></li>')
+    return Markup("\n").join(item.format(root, link, current if key == place else "", name) for key, name, link in MENU)
+
+
+@lru_cache(maxsize=8)
+def more(root: str) -> Markup:
+    """Links to what is under no heading of the menu."""
+    return Markup("\n").join(Markup('<a href="{}{}">{}</a>').format(root, link, name) for name, link in MORE)
+
+
+def rows(pairs: Sequence[tuple[str, str]], *, code: bool = False) -> Markup:
+    """Rows of a table of names and values; as the template would make them, in a fifth of the time."""
+    before, after = ("<code>", "</code>") if code else ("", "")
+    made = [
+        f'<tr><th scope="row">{_shown(name)}</th><td>{before}{_shown(value)}{after}</td></tr>' for name, value in pairs
+    ]
+    return Markup("".join(made))  # noqa: S704 - all words are escaped
+
+
+def fold(words: str, lines: str, open_: bool, name: str) -> Markup:
+    """A text of a trajectory, folded unless it is short."""
+    text_ = f'<pre tabindex="0">{_shown(words)}</pre>'
+    if not open_:
+        text_ = f"<details><summary>{_shown(name)}, {_shown(lines)}</summary>{text_}</details>"
+    return Markup(text_)  # noqa: S704 - all words are escaped
+
+
+def _shown(words: str) -> str:
+    return text.escaped(words, report.MAX_SHOWN)
 
 
 def page(template: str, place: str, root: str, **values: Any) -> bytes:

@@ -10,7 +10,18 @@ from pathlib import Path
 
 import msgspec
 
-from posttrainbench.board import entity_pages, figures, gathering, keeping, lists, pages, prose, run_page, shell
+from posttrainbench.board import (
+    entity_pages,
+    figures,
+    gathering,
+    keeping,
+    lists,
+    pages,
+    prose,
+    run_page,
+    shell,
+    tallying,
+)
 from posttrainbench.board.boards import boards as boards_of
 from posttrainbench.board.entry import Entry
 from posttrainbench.board.keeping import Kept, Manifest
@@ -19,6 +30,9 @@ from posttrainbench.board.standings import Board
 from posttrainbench.board.tallying import Tallies
 from posttrainbench.errors import UsageError
 from posttrainbench.strict import Value
+
+MANY_RUNS = 500
+"""From so many runs on, other pages than theirs are made in several processes too."""
 
 
 class Built(Value, frozen=True, kw_only=True):
@@ -45,9 +59,25 @@ def build(
     known, before = keeping.read(out, shell.code()), keeping.files(out)
     if not keeping.place(out).is_file():
         keeping.write(out, known)  # So that a build which is interrupted can be taken up.
-    folders = gathering.find(sources)
+    with keeping.uncollected():
+        folders = gathering.find(sources)
     say(f"{len(folders)} records")
     kept = gathering.runs(folders, known.runs, out, processes)
+    with keeping.uncollected():
+        return _finish(out, known, before, kept, folders, published, say, processes)
+
+
+def _finish(
+    out: Path,
+    known: Manifest,
+    before: set[str],
+    kept: dict[str, Kept],
+    folders: Mapping[str, Path],
+    published: Sequence[Board],
+    say: Callable[[str], None],
+    processes: int | None,
+) -> Built:
+    """All but the runs' own pages."""
     making = _Making(out, known)
     for path in shell.assets():
         making.put(f"assets/{path.name}", keeping.digest(shell.code()), path.read_bytes)
@@ -57,6 +87,7 @@ def build(
     tallies = Tallies(known.tallies, kept, folders, processes)
     boards = _named([*boards_of(entries.values(), tallies), *published], entries)
     _make(making, boards, unique, entries, problems, tallies)
+    making.make(processes if len(entries) >= MANY_RUNS else 1)
     manifest = Manifest(code=known.code, runs=kept, pages=making.pages, tallies=tallies.used)
     for name in before - manifest.files:
         (out / name).unlink(missing_ok=True)
@@ -87,18 +118,31 @@ class _Making:
     def __init__(self, out: Path, known: Manifest) -> None:
         self.out, self.known = out, known
         self.pages: dict[str, str] = {}
+        self.jobs: list[tuple[str, str, Callable[[], bytes | None]]] = []
         self.written = 0
 
     def put(self, path: str, source: str, make: Callable[[], bytes | None]) -> None:
-        """A file made from what `source` is a digest of."""
+        """A file to be made from what `source` is a digest of."""
         source = keeping.digest(source, self.known.code)
         if self.known.pages.get(path) != source or not (self.out / path).is_file():
-            content = make()
-            if content is None:
-                return
+            self.jobs.append((path, source, make))
+        else:
+            self.pages[path] = source
+
+    def make(self, processes: int | None) -> None:
+        """Make all that was put."""
+        made = tallying.each(self._write, self.jobs, processes, chunk=1, many=2)
+        for (path, source, _), is_made in zip(self.jobs, made, strict=True):
+            if is_made:
+                self.pages[path] = source
+                self.written += 1
+
+    def _write(self, job: tuple[str, str, Callable[[], bytes | None]]) -> bool:
+        path, _, make = job
+        content = make()
+        if content is not None:
             keeping.put(self.out, path, content)
-            self.written += 1
-        self.pages[path] = source
+        return content is not None
 
 
 def _named(boards: Sequence[Board], runs: Mapping[str, Entry]) -> list[Board]:

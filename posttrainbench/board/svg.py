@@ -11,9 +11,9 @@ from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from operator import itemgetter
 
-from markupsafe import Markup, escape
+from markupsafe import Markup
 
-from posttrainbench.board.text import clean
+from posttrainbench.board.text import escaped
 
 MAX_POINTS = 400
 
@@ -21,7 +21,7 @@ MAX_POINTS = 400
 def element(name: str, content: Markup | str = "", **attributes: object) -> Markup:
     """An element. A trailing underscore of an attribute's name is left out, others become dashes; None: left out."""
     words = "".join([f' {_key(key)}="{_word(value)}"' for key, value in attributes.items() if value is not None])
-    inner = content if isinstance(content, Markup) else escape(clean(content))
+    inner = content if isinstance(content, Markup) else escaped(content)
     return Markup(f"<{name}{words}>{inner}</{name}>")  # noqa: S704 - names are ours, and all else was escaped
 
 
@@ -40,12 +40,16 @@ def figure(width: float, height: float, label: str, parts: Iterable[Markup], cla
 
 def line(x1: float, y1: float, x2: float, y2: float, class_: str) -> Markup:
     """A straight line."""
-    return element("line", x1=x1, y1=y1, x2=x2, y2=y2, class_=class_)
+    places = f'x1="{_word(x1)}" y1="{_word(y1)}" x2="{_word(x2)}" y2="{_word(y2)}"'
+    return Markup(f'<line {places} class="{_word(class_)}"></line>')  # noqa: S704 - as in `element`
 
 
 def label(x: float, y: float, words: str, class_: str = "", anchor: str = "start") -> Markup:
     """A line of text."""
-    return element("text", words, x=x, y=y, class_=class_ or None, text_anchor=anchor if anchor != "start" else None)
+    kind = f' class="{_word(class_)}"' if class_ else ""
+    hung = f' text-anchor="{_word(anchor)}"' if anchor != "start" else ""
+    inner = escaped(words)
+    return Markup(f'<text x="{_word(x)}" y="{_word(y)}"{kind}{hung}>{inner}</text>')  # noqa: S704 - as in `element`
 
 
 def title(words: str) -> Markup:
@@ -67,7 +71,7 @@ def polyline(points: Sequence[tuple[float, float]], class_: str, told: str = "")
 
 def places(points: Iterable[tuple[float, float]]) -> Markup:
     """Points as an attribute's value."""
-    return Markup(" ".join([f"{x:.1f},{y:.1f}" for x, y in points]))  # noqa: S704 - numbers alone
+    return Markup(" ".join(["%.1f,%.1f" % point for point in points]))  # noqa: S704, UP031 - numbers alone, and faster
 
 
 def ticks(low: float, high: float, about: int = 5) -> list[float]:
@@ -97,7 +101,7 @@ def joined(parts: Iterable[Markup]) -> Markup:
 def _word(value: object) -> str:
     if isinstance(value, float):
         return f"{value:.1f}".removesuffix(".0")
-    return str(value) if isinstance(value, int | Markup) else escape(clean(str(value)))
+    return str(value) if isinstance(value, int | Markup) else escaped(str(value))
 
 
 @lru_cache(maxsize=256)

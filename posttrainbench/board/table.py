@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from importlib.util import find_spec
 from typing import Any
 
@@ -94,7 +94,8 @@ def to_csv(rows: Sequence[dict[str, Any]]) -> bytes:
     if rows:
         writer = csv.writer(out, lineterminator="\n")
         writer.writerow(rows[0])
-        writer.writerows([[_plain(value) for value in one.values()] for one in rows])
+        # By columns, since most of them hold few different words.
+        writer.writerows(zip(*[_plain(values) for values in _values(rows)], strict=True))
     return out.getvalue().encode("utf-8", "replace")
 
 
@@ -120,12 +121,12 @@ def to_parquet(rows: Sequence[dict[str, Any]]) -> bytes | None:
 def _columns(rows: Sequence[dict[str, Any]]) -> list[tuple[str, str]]:
     """Each column's type: that of its values, and of integers that no file could hold, a float."""
     found = []
-    for name in rows[0]:
-        kinds = {type(one[name]) for one in rows if one[name] is not None}
+    for name, values in zip(rows[0], _values(rows), strict=True):
+        kinds = set(map(type, values)) - {type(None)}
         kind = (
             {bool: "bool_", int: "int64", str: "string"}.get(kinds.pop(), "float64") if len(kinds) == 1 else "float64"
         )
-        if kind == "int64" and any(abs(one[name] or 0) >= 2**63 for one in rows):
+        if kind == "int64" and any(abs(value or 0) >= 2**63 for value in values):
             kind = "float64"
         found.append((name, kind))
     return found
@@ -136,5 +137,14 @@ def board_json(board: Board) -> bytes:
     return msgspec.json.format(msgspec.json.encode(board), indent=1) + b"\n"
 
 
-def _plain(value: Any) -> Any:
-    return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA) else value
+def _values(rows: Sequence[dict[str, Any]]) -> Iterable[Sequence[Any]]:
+    """By column."""
+    return zip(*[one.values() for one in rows], strict=True)
+
+
+def _plain(values: Sequence[Any]) -> Sequence[Any]:
+    """A column without formulas."""
+    formulas = {value for value in values if isinstance(value, str) and value.startswith(FORMULA)}
+    if not formulas:
+        return values
+    return [f"'{value}" if isinstance(value, str) and value in formulas else value for value in values]

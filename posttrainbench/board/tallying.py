@@ -1,11 +1,14 @@
 """Tallies kept between builds: a cell whose records did not change is not counted again."""
 
 import functools
+import gc
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from multiprocessing import get_context
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -15,29 +18,54 @@ from posttrainbench.board.keeping import Kept
 from posttrainbench.board.standings import CellStanding
 from posttrainbench.board.tallies import Tally, Work, tally
 from posttrainbench.errors import PtbError
-from posttrainbench.record import Record
+from posttrainbench.statistics import crossed
 from posttrainbench.statistics.crossed import Part
-from posttrainbench.strict import read_json
 
 MANY = 48
 """From so many jobs on, several processes do them."""
 
 Job = TypeVar("Job")
 Done = TypeVar("Done")
-Place = tuple[Path, str]
-"""A run's folder, and what changes whenever something in it does."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a run's outcomes lie."""
+
+    folder: Path
+    mark: str
+    """Changes whenever something in the folder does."""
+    questions: Mapping[str, str]
+    """As `outcomes.named` gives them: the record was checked when its pages were made, and is not read again."""
 
 
 def each(
-    do: Callable[[Job], Done], jobs: Sequence[Job], processes: int | None = None, chunk: int = 16
+    do: Callable[[Job], Done], jobs: Sequence[Job], processes: int | None = None, chunk: int = 16, many: int = MANY
 ) -> Iterable[Done]:
-    """What comes of each job, in their order; of many of them in several processes."""
-    cores = processes or len(os.sched_getaffinity(0))
-    if len(jobs) < MANY or cores < 2:
+    """What comes of each job, in their order; of `many` and more in several processes, which inherit `do` and the jobs
+    from this one, so that neither needs to be sent."""
+    cores = min(len(jobs), processes or len(os.sched_getaffinity(0)))
+    if len(jobs) < many or cores < 2:
         yield from map(do, jobs)
         return
-    with ProcessPoolExecutor(cores) as pool:
-        yield from pool.map(do, jobs, chunksize=chunk)
+    with keeping.uncollected(), ProcessPoolExecutor(cores, get_context("fork"), _begin, (do, jobs)) as pool:
+        yield from pool.map(_nth, range(len(jobs)), chunksize=chunk)
+
+
+_inherited: tuple[Callable[[Any], Any], Sequence[Any]]
+"""In a worker: what it does, and the jobs."""
+
+
+def _begin(do: Callable[[Any], Any], jobs: Sequence[Any]) -> None:
+    global _inherited
+    _inherited = do, jobs
+    gc.freeze()  # What a worker inherits is no garbage of its own.
+    gc.enable()
+
+
+def _nth(number: int) -> Any:
+    do, jobs = _inherited
+    return do(jobs[number])
 
 
 class Tallies:
@@ -52,7 +80,9 @@ class Tallies:
     ) -> None:
         self.known, self.processes = known, processes
         self.places = {
-            one.entry.run: (folders[key], f"{one.digest} {one.signature}") for key, one in kept.items() if one.entry
+            one.entry.run: Place(folders[key], f"{one.digest} {one.signature}", one.questions)
+            for key, one in kept.items()
+            if one.entry
         }
         self.used: dict[str, Tally] = {}
         """All that this build asked for, by the digest of what it was made from."""
@@ -62,6 +92,8 @@ class Tallies:
         self.used |= {key: self.known[key] for key in keys if key in self.known}
         new = [(key, one) for key, one in zip(keys, works, strict=True) if key not in self.used]
         jobs = [(one, {run.run: self.places[run.run] for run in _runs(one)}) for _, one in new]
+        if len(jobs) >= MANY:
+            crossed.student(1.0)  # Imports SciPy here, not once more in each process.
         made = each(_tally, jobs, self.processes, chunk=4)
         self.used |= {key: one for (key, _), one in zip(new, made, strict=True)}
         return [self.used[key] for key in keys]
@@ -73,7 +105,7 @@ class Tallies:
 
     def _key(self, work: Work) -> str:
         cell = msgspec.structs.asdict(work.cell) | {"source": work.cell.source and work.cell.source.run}
-        return keeping.digest(cell, work.measure, [(one.run, self.places[one.run][1]) for one in _runs(work)])
+        return keeping.digest(cell, work.measure, [(one.run, self.places[one.run].mark) for one in _runs(work)])
 
 
 def _runs(work: Work) -> list[Entry]:
@@ -85,19 +117,21 @@ def _tally(job: tuple[Work, Mapping[str, Place]]) -> Tally:
     source = work.cell.source
 
     def load(entry: Entry) -> Outcomes | None:
-        # The instruct model's outcomes are asked for by every agent's work on the cell.
-        return (_remembered if source and entry.run == source.run else _load)(places[entry.run])
+        place, scored = places[entry.run], entry.outcome == "scored"
+        if source and entry.run == source.run:  # Asked for by every agent's work on the cell.
+            return _remembered(place.folder, place.mark, tuple(place.questions.items()), scored)
+        return _load(place.folder, place.questions, scored)
 
     return tally(work, load)
 
 
-def _load(place: Place) -> Outcomes | None:
-    folder = place[0]
+def _load(folder: Path, questions: Mapping[str, str], scored: bool) -> Outcomes | None:
     try:
-        # The record was checked when its pages were made, and this reads what it was made from.
-        return outcomes.load(read_json(folder / "record.json", Record), folder)
+        return outcomes.read(questions, folder, scored=scored)
     except (PtbError, OSError, ValueError):
         return None
 
 
-_remembered = functools.lru_cache(maxsize=64)(_load)
+@functools.lru_cache(maxsize=64)
+def _remembered(folder: Path, mark: str, questions: tuple[tuple[str, str], ...], scored: bool) -> Outcomes | None:
+    return _load(folder, dict(questions), scored)

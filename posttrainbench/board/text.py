@@ -3,12 +3,15 @@
 import re
 import unicodedata
 
+from markupsafe import escape
+
 MAX = 4000
 ESCAPES = re.compile(
     r"\x1b\[[0-?]*[ -/]*[@-~]"  # colours, cursor
     r"|\x1b[\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\)?"  # titles, links, device strings
     r"|\x1b[ -/]*[0-~]?"
 )
+SPECIAL = re.compile("[&<>'\"]")
 HARMLESS = frozenset("\n\t")
 
 
@@ -18,6 +21,8 @@ def clean(text: str, limit: int = MAX, *, end: bool = False) -> str:
     if len(text) <= limit and text.isprintable():  # Nearly all texts, and this makes a site in half the time.
         return text
     cut = text[-limit:] if end else text[:limit]
+    if len(text) <= limit and cut.replace("\n", "").replace("\t", "").isprintable():  # Of the rest, nearly all.
+        return text
     if "\x1b" in cut:
         cut = ESCAPES.sub("", cut)
     lines = cut.split("\n")
@@ -26,6 +31,12 @@ def clean(text: str, limit: int = MAX, *, end: bool = False) -> str:
     if len(text) <= limit:
         return kept
     return f"… {kept}" if end else f"{kept} …"
+
+
+def escaped(text: str, limit: int = MAX) -> str:
+    """Clean text as HTML: markupsafe's `escape` without the value that it makes of each word."""
+    shown = clean(text, limit)
+    return str(escape(shown)) if SPECIAL.search(shown) else shown
 
 
 def _visible(line: str) -> str:

@@ -132,6 +132,29 @@ def test_building_twice_gives_the_same_bytes_and_writes_nothing(runs: Path, buil
     assert files(tmp_path / "other") == before == files(built)
 
 
+def test_pages_that_are_not_a_run_s_are_the_same_from_several_processes(
+    runs: Path, built: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(site, "MANY_RUNS", 1)
+    out = tmp_path / "site"
+    site.build([runs], out, processes=2)
+    assert files(out) == files(built)
+    assert site.build([runs], out, processes=2).written == 0
+
+
+def test_a_file_that_the_record_does_not_name_makes_no_page_anew(runs: Path, tmp_path: Path) -> None:
+    mine, out = tmp_path / "runs", tmp_path / "site"
+    shutil.copytree(runs, mine)
+    site.build([mine], out, processes=1)
+    (mine / "good-tiny-0" / "gateway").mkdir()
+    (mine / "good-tiny-0" / "gateway" / "hub.jsonl").write_bytes(b"{}")
+    assert site.build([mine], out, processes=1).made == 0
+    for number, name in enumerate(("session/started.json", "trajectory.json", "evaluation/final/questions.jsonl")):
+        with (mine / f"good-tiny-{number % 2}" / name).open("ab") as file:
+            file.write(b" ")
+        assert site.build([mine], out, processes=1).made == 1, name
+
+
 def test_only_what_changed_is_made_anew(runs: Path, tmp_path: Path) -> None:
     mine = tmp_path / "runs"
     shutil.copytree(runs, mine)
