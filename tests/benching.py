@@ -95,6 +95,7 @@ def library(name: str) -> Path | None:
 def lay(name: str, folder: Path, **changes: Any) -> Path:
     """The bench of a bundled task, in `folder`."""
     values: dict[str, Any] = {"split": "dev", "limit": None, "chat_template": None, "library": library(name)}
+    values |= {"shots": 0, "decoding_from": "task"}
     bench.lay(changes.pop("task", task(name)), TASKS / name, splits(name), folder, **values | changes)
     return folder
 
@@ -140,6 +141,7 @@ def pretend(bench: Path, script: str) -> None:
 def lay_sealed(name: str, folder: Path, place: Path, **changes: Any) -> Path:
     """The bench of a bundled task's published test split, in `folder`; `place` as for `sealed`."""
     values: dict[str, Any] = {"limit": None, "chat_template": None, "library": library(name)}
+    values |= {"shots": 0, "decoding_from": "task"}
     told = changes.pop("task", task(name))
     bench.lay(told, TASKS / name, sealed(name, place), folder, split="test", **values | changes)
     return folder

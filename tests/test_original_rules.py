@@ -56,5 +56,8 @@ def test_they_hold_for_every_measurement_and_are_on_the_record(tmp_path: Path) -
     assert again["generation"] == record["final"]["generation"]
     bundle = ptb("bundle", "last", "--out", "run.ptb", cwd=tmp_path)
     assert bundle.returncode == 0, bundle.stderr
-    told = ptb("verify", "run.ptb", "--protocols-dir", "protocols", cwd=tmp_path)
+    words = ["--protocols-dir", "protocols", "--rescore", str(where / "checkpoint"), "--json"]
+    told = ptb("verify", "run.ptb", *words, cwd=tmp_path)
     assert told.returncode == 0, told.stdout
+    rescored = json.loads(told.stdout)["rescored"]
+    assert (rescored["same_bench"], rescored["differing"], rescored["n"]) == (True, [], 8)

@@ -90,12 +90,15 @@ def rescore(
             limit=plan.limit,
             chat_template=template,
             library=data.library(task.value, cache, say),
+            shots=plan.shots,
+            decoding_from=plan.protocol.decoding,
         )
         found = measure.measure(
             kinds.open_sandbox("local"),
             bench=Path(place) / "sealed",
             model=weights.resolve(),
             out=Path(place) / "final",
+            few_shot=plan.shots,
         )
         if isinstance(found, CheckpointUnusable):
             raise DigestError(f"The weights were scored then and cannot be now: {found.reason}")

@@ -52,9 +52,9 @@ def lay(
     limit: int | None,
     chat_template: str | None,
     library: Path | None,
+    shots: int,
+    decoding_from: Literal["task", "checkpoint"],
     with_train: bool = False,
-    shots: int = 0,
-    decoding_from: Literal["task", "checkpoint"] = "task",
 ) -> Bench:
     """Make the bench's folder anew. `rows` are those of every split; `library` is a folder with code for the scorer,
     which becomes `lib/`; `with_train` lays out the training data beside a test split too. Where the scored prompts have

@@ -99,4 +99,6 @@ def test_a_task_without_a_scorer_is_a_config_error(tmp_path: Path) -> None:
             limit=None,
             chat_template=None,
             library=None,
+            shots=0,
+            decoding_from="task",
         )
