@@ -53,6 +53,8 @@ def main() -> None:
             limit=args.questions,
             chat_template=None,
             library=data.library(task, cache),
+            shots=0,
+            decoding_from="task",
         )
         measure.SIZES["hf"][0] = ["--batch-size", str(args.batch_size)]
         found: list[measure.Measured] = []
