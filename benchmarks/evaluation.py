@@ -90,7 +90,7 @@ def lm_eval(laid: Path, place: Path, weights: Path, batch: int, dtype: str) -> l
         stop=declared["decoding"]["stop"],
         seed=declared["seed"],
     )
-    cell.compose(laid, place / "task", declared, rows, [], wanted)
+    cell.compose(laid, place / "task", rows, [], wanted)
     words = ["--model", "hf", "--model_args", f"pretrained={weights},dtype={dtype}", "--tasks", cell.TASK]
     words += [
         "--include_path",
