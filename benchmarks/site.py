@@ -111,7 +111,7 @@ def interactive(page: Path) -> float | None:
             taken.append(tab.evaluate("performance.getEntriesByType('navigation')[0].domContentLoadedEventEnd"))
             tab.context.close()
         browser.close()
-    return statistics.median(taken) / 1000
+    return float(statistics.median(taken)) / 1000
 
 
 def example(folder: Path) -> Path:
@@ -119,7 +119,8 @@ def example(folder: Path) -> Path:
     sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
     import siting
 
-    return siting.sealed(folder, "example", human=None)
+    made: Path = siting.sealed(folder, "example", human=None)
+    return made
 
 
 def main() -> int:
