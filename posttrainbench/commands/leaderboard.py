@@ -83,6 +83,8 @@ def _target(args: argparse.Namespace) -> tuple[str, str]:
             raise UsageError("--pull-request is for the hub: --to hf://spaces/org/name or hf://datasets/org/name.")
         if to and (Path(to).resolve() == args.out.resolve() or args.out.resolve() in Path(to).resolve().parents):
             raise UsageError(f"--to {to} lies in the folder that the site is built in; name another one.")
+        if to and Path(to).exists() and not Path(to).is_dir():
+            raise UsageError(f"--to {to} is no folder; name one, or one that is to be made.")
         return ("folder", to) if to else ("", "")
     kind, _, repo = to.removeprefix("hf://").partition("/")
     if kind not in ("spaces", "datasets"):

@@ -127,6 +127,7 @@ def test_it_can_be_proposed_and_refusals_are_sentences(built: Path, monkeypatch:
         (["publish", "--to", "hf://spaces/a"], "write it as org/name"),
         (["publish", "--pull-request"], "--pull-request is for the hub"),
         (["publish", "--to", "site/pages"], "lies in the folder that the site is built in"),
+        (["publish", "--to", __file__], "is no folder"),
     ],
 )
 def test_a_place_that_is_none_is_refused_before_anything_is_built(
