@@ -101,9 +101,14 @@ def uncollected() -> Iterator[None]:
 
 
 def files(out: Path) -> set[str]:
-    """Paths in the site that a build made, whichever program it was; none that leads out of it."""
+    """Paths in the site that a build made, whichever program it was."""
+    return listed(place(out))
+
+
+def listed(path: Path) -> set[str]:
+    """The paths that a list names, one a line, and none that leads out; nothing where it is no file of ours."""
     try:
-        names = place(out).read_text(encoding="utf-8").splitlines()
+        names = [] if path.is_symlink() else path.read_text(encoding="utf-8").splitlines()
     except (OSError, ValueError):
         return set()
     return {name for name in names if name and not name.startswith("/") and ".." not in name.split("/")}

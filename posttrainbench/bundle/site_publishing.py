@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
+from posttrainbench.board import keeping
 from posttrainbench.bundle import keys, publishing
 from posttrainbench.errors import DigestError, MissingError, UsageError
 from posttrainbench.strict import disk, write_bytes
@@ -35,7 +36,7 @@ def files(site: Path) -> dict[str, Path]:
 def to_folder(site: Mapping[str, Path], target: Path) -> tuple[int, int]:
     """Bring the files into a folder; how many were written and removed. Raises UsageError where the folder holds files
     of somebody else under the same names."""
-    known = _known(target)
+    known = keeping.listed(target / LIST)
     foreign = [name for name in site if (target / name).exists() and name not in known]
     if foreign:
         raise UsageError(
@@ -48,14 +49,14 @@ def to_folder(site: Mapping[str, Path], target: Path) -> tuple[int, int]:
     with disk(f"write to {target}"):
         for name, path in site.items():
             place = target / name
-            if place.is_symlink() or any(one.is_symlink() for one in place.parents if one.is_relative_to(target)):
-                raise UsageError(f"{place} goes through a link; the site is written into {target} alone.")
+            _refuse_links(place, target)
             if not place.is_file() or place.read_bytes() != path.read_bytes():
                 place.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(path, place)
                 written += 1
         stale = [name for name in known if name not in site and (target / name).is_file()]
         for name in stale:
+            _refuse_links(target / name, target)
             (target / name).unlink()
     write_bytes(target / LIST, "".join(f"{name}\n" for name in site).encode())
     return written, len(stale)
@@ -81,9 +82,6 @@ def to_hub(site: Path, kind: str, repo: str, *, pull_request: bool, endpoint: st
     return str(getattr(made, "pr_url", None) or made.commit_url)
 
 
-def _known(target: Path) -> set[str]:
-    path = target / LIST
-    if not path.is_file() or path.is_symlink():
-        return set()
-    names = path.read_text(encoding="utf-8").splitlines()
-    return {name for name in names if name and not name.startswith("/") and ".." not in name.split("/")}
+def _refuse_links(place: Path, target: Path) -> None:
+    if place.is_symlink() or any(one.is_symlink() for one in place.parents if one.is_relative_to(target)):
+        raise UsageError(f"{place} goes through a link; the site is written into {target} alone.")

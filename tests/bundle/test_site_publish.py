@@ -88,6 +88,18 @@ def test_a_list_that_leads_out_removes_nothing(built: Path, tmp_path: Path) -> N
     assert (tmp_path / "precious").read_text() == "kept"
 
 
+def test_a_stale_page_behind_a_link_is_not_removed(built: Path, tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "precious").write_text("kept")
+    target = tmp_path / "pages"
+    target.mkdir()
+    (target / "old").symlink_to(tmp_path / "elsewhere")
+    (target / ".ptb-published").write_text("old/precious\n")
+    with pytest.raises(UsageError, match="goes through a link"):
+        site_publishing.to_folder(site_publishing.files(built), target)
+    assert (tmp_path / "elsewhere" / "precious").read_text() == "kept"
+
+
 def test_a_key_in_a_page_keeps_the_site_here(built: Path, tmp_path: Path) -> None:
     mine = tmp_path / "site"
     shutil.copytree(built, mine)
