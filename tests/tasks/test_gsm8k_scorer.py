@@ -1,9 +1,13 @@
+import importlib
+import importlib.resources
 import itertools
 import time
 
 import pytest
+import yaml
 from benching import TASKS, module, splits
 
+TRUTH = "Some reasoning with 5.\n#### 72"
 scorer = module(TASKS / "gsm8k" / "bench" / "scorer.py", "gsm8k_scorer")
 
 RIGHT = [
@@ -155,3 +159,65 @@ def test_numbers_are_compared_exactly(answer: str, response: str, verdict: float
 def test_every_published_answer_is_right_for_itself() -> None:
     rows = [row for split in splits("gsm8k").values() for row in split]
     assert {scorer.score(row["answer"], row["answer"]) for row in rows} == {1.0}
+
+
+def lm_eval_verdicts(truths: list[str], responses: list[str], name: str) -> list[float]:
+    """What lm-eval's own task of that name, as it is installed, says of each response through one of its filters."""
+    extraction = pytest.importorskip("lm_eval.filters.extraction")
+    exact_match = importlib.import_module("lm_eval.api.metrics").exact_match_fn
+    task = yaml.safe_load((importlib.resources.files("lm_eval") / "tasks/gsm8k/gsm8k.yaml").read_text())
+    (filter_,) = [one for one in task["filter_list"] if one["name"] == name]
+    regex, first = filter_["filter"]
+    assert (regex.pop("function"), first) == ("regex", {"function": "take_first"})
+    found = extraction.RegexFilter(**regex).apply([[one] for one in responses], [{}] * len(responses))
+    (metric,) = task["metric_list"]
+    settings = {key: metric[key] for key in ("ignore_case", "ignore_punctuation", "regexes_to_ignore")}
+    return [
+        float(exact_match(predictions=[one], references=[truth], **settings)["exact_match"])
+        for (one,), truth in zip(found, truths, strict=True)
+    ]
+
+
+FILTERS = ("strict-match", "flexible-extract")
+OTHERWISE = {
+    "The answer is 72.": (1, 0, 1),
+    "€72": (1, 0, 1),
+    r"The answer is $\boxed{72}$.": (1, 0, 0),
+    "#### 72.0": (1, 0, 0),
+    "#### 072": (1, 0, 0),
+    "####72": (1, 0, 1),
+    "#### **72**": (1, 0, 1),
+    "####72 clips in 2 months": (1, 0, 0),
+    "#### 72 or maybe 73": (1, 1, 0),
+    "#### 5\n#### 72": (1, 0, 1),
+    "#### 7,2": (0, 1, 1),
+    "#### 72/2": (0, 1, 0),
+    "#### 72 #### 73": (0, 1, 0),
+    "#### \u221272": (0, 0, 1),
+    "#### 73 or 72": (0, 0, 1),
+    "72 #### none": (0, 0, 1),
+    "<think>#### 72</think>": (0, 1, 1),
+    "#### 72\uff12": (0, 1, 1),
+}
+"""Verdicts of this scorer and of lm-eval's two filters: an answer for each line of the README's table."""
+
+
+def test_lm_eval_agrees_on_every_published_solution() -> None:
+    answers = [row["answer"] for split in splits("gsm8k").values() for row in split]
+    assert len(answers) == 8792
+    for name in FILTERS:
+        assert set(lm_eval_verdicts(answers, answers, name)) == {1.0}
+
+
+def test_lm_eval_differs_where_the_readme_says() -> None:
+    said = {one: tuple(lm_eval_verdicts([TRUTH], [one], name)[0] for name in FILTERS) for one in OTHERWISE}
+    assert {one: (scorer.score(TRUTH, one), *said[one]) for one in OTHERWISE} == OTHERWISE
+
+
+def test_on_other_answers_of_the_table_there_is_nothing_new() -> None:
+    """Whoever changes the scorer, or takes another lm-eval, looks at the README's table again."""
+    responses = [*RIGHT, *WRONG]
+    strict, flexible = (lm_eval_verdicts([TRUTH] * len(responses), responses, name) for name in FILTERS)
+    ours = [scorer.score(TRUTH, one) for one in responses]
+    alike = sum(len(set(three)) == 1 for three in zip(ours, strict, flexible, strict=True))
+    assert (alike, len(responses)) == (231, 401)
