@@ -2,6 +2,7 @@
 
 import os
 import time
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -45,7 +46,8 @@ def spec(folder: Path, script: str, **changes: Any) -> SessionSpec:
     for path in paths.values():
         path.mkdir(parents=True, exist_ok=True)
     values: dict[str, Any] = {
-        "run": f"run-{folder.name}",
+        # By the whole path: another test process may have a folder of the same name.
+        "run": f"run-{folder.name}-{zlib.crc32(str(folder).encode()):08x}",
         **{name: str(path) for name, path in paths.items()},
         "command": ["sh", "-c", script],
         "resume_command": [],

@@ -32,7 +32,8 @@ def confined() -> None:
 
 def begun(folder: Path) -> RunFolder:
     """The run that was just started, once its agent has asked something."""
-    until(lambda: list(folder.glob("runs/*/gateway/ledger.jsonl")), 120)
+    # The gateway makes an empty one before there is a session.
+    until(lambda: [one for one in folder.glob("runs/*/gateway/ledger.jsonl") if one.stat().st_size], 120)
     return RunFolder(next(folder.glob("runs/*")))
 
 

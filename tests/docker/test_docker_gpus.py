@@ -16,7 +16,8 @@ from posttrainbench.sandbox.leases import Leases
 from posttrainbench.sandbox.preflight import Preflight
 from posttrainbench.strict import read_json
 
-CARDS = ["GPU-a", "GPU-b"]
+CARDS = [f"GPU-a-{os.getpid()}", f"GPU-b-{os.getpid()}"]
+"""Each test process pretends cards of its own: whoever has one is known by its containers, of any process."""
 START = """
 import sys
 from pathlib import Path
@@ -64,10 +65,10 @@ def test_a_lease_outlives_ptb_but_not_the_container(engine: Engine, tmp_path: Pa
     command = [sys.executable, "-c", START, str(Path(__file__).parent.parent), str(tmp_path / "one")]
     subprocess.run(command, check=True, env={**os.environ, **ENVIRONMENT})
     leases = Leases(engine)
-    assert sorted(leases.table().values()) == ["", "run run-one"]
+    of = spec(tmp_path / "one", "sleep 60", gpus=1)
+    assert sorted(leases.table().values()) == ["", f"run {of.run}"]
     with pytest.raises(InfrastructureError, match="No GPU became free within 0 s"):
         leases.acquire(2, "other", "other", 0, lambda text: None)
-    of = spec(tmp_path / "one", "sleep 60", gpus=1)
     engine.kill(Docker().start(of).data["container"])
     until(lambda: set(leases.table().values()) == {""})
     assert len(leases.stale()) == 1
@@ -92,7 +93,7 @@ def test_a_card_is_looked_at_and_made_to_compute_before_a_session(engine: Engine
     of = spec(tmp_path / "one", "true", gpus=1)
     box.start(of)
     found = read_json(tmp_path / "one/session/preflight.json", Preflight)
-    assert (found.leased, found.cards, found.failures) == (["GPU-a"], [], [])
+    assert (found.leased, found.cards, found.failures) == (CARDS[:1], [], [])
     assert [product.device for product in found.products] == ["cpu"]
     assert found.products[0].error < 1e-5
     assert ended(box, of) == "ended"
@@ -101,9 +102,9 @@ def test_a_card_is_looked_at_and_made_to_compute_before_a_session(engine: Engine
     assert box.engine.containers(ptb__run=of.run) == []
 
 
-BROKEN = """#!/bin/sh
+BROKEN = f"""#!/bin/sh
 case "$1" in
---query-gpu=*) echo "GPU-a, Card, 1, 00000000:17:00.0, 80000, 80000, 3, No, No" ;;
+--query-gpu=*) echo "{CARDS[0]}, Card, 1, 00000000:17:00.0, 80000, 80000, 3, No, No" ;;
 esac
 """
 
@@ -114,15 +115,17 @@ def test_a_card_that_fails_starts_no_agent_and_is_given_back(engine: Engine, tmp
     tool.write_text(BROKEN)
     tool.chmod(0o755)
     os.environ["PATH"] = f"{tool.parent}:{before}"
+    of = spec(tmp_path / "one", "echo started > x", gpus=1)
+    said = f"{CARDS[0]} has 3 uncorrected memory errors.*agent was not started"
     try:
-        with pytest.raises(InfrastructureError, match="GPU-a has 3 uncorrected memory errors.*agent was not started"):
-            Docker(engine=engine, limits=LIMITS).start(spec(tmp_path / "one", "echo started > x", gpus=1))
+        with pytest.raises(InfrastructureError, match=said):
+            Docker(engine=engine, limits=LIMITS).start(of)
     finally:
         os.environ["PATH"] = before
     assert set(Leases(engine).table().values()) == {""}
     assert not (tmp_path / "one/workspace/x").exists()
     assert read_json(tmp_path / "one/session/preflight.json", Preflight).cards[0].uncorrected_errors == 3
-    assert engine.containers(ptb__run="run-one") == []
+    assert engine.containers(ptb__run=of.run) == []
 
 
 def test_a_card_that_is_gone_after_the_session_is_an_incident(engine: Engine, tmp_path: Path) -> None:
@@ -139,4 +142,4 @@ def test_a_card_that_is_gone_after_the_session_is_an_incident(engine: Engine, tm
         box.close(of, None)
     finally:
         os.environ["PATH"] = before
-    assert box.incidents(of, None) == [("gpu_lost", "GPU-a is no longer among the cards that the driver lists")]
+    assert box.incidents(of, None) == [("gpu_lost", f"{CARDS[0]} is no longer among the cards that the driver lists")]

@@ -120,7 +120,7 @@ def test_a_fork_bomb_is_bounded_and_killed_beside_a_quiet_neighbour(script: str,
     assert result(tmp_path / "quiet")["reason"] == "exited"
     assert output(quiet).split() == list("12345678")
     assert result(tmp_path / "loud")["seconds"] < 40  # type: ignore[operator]
-    assert small.engine.containers(ptb__run="run-loud") == []
+    assert small.engine.containers(ptb__run=loud.run) == []
 
 
 def test_a_memory_bomb_ends_the_agent_s_processes_not_the_supervisor(small: Docker, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from docking import LIMITS, ended, job, missing, output, spec
+from docking import LIMITS, OWNER, ended, job, missing, output, spec
 
 from posttrainbench.sandbox.docker import Docker
 from posttrainbench.sandbox.engine import Engine
@@ -115,7 +115,7 @@ def test_a_job_reads_writes_and_ends_in_time(box: Docker, tmp_path: Path) -> Non
     assert (tmp_path / "write/out").read_text() == "x\n"
     slow = box.run(job(tmp_path, "sleep 60", seconds=1.0))
     assert slow.timed_out
-    assert box.engine.containers(ptb__role="job") == []
+    assert box.engine.containers(ptb__owner=OWNER, ptb__role="job") == []
 
 
 def test_what_podman_would_leave_writable_is_not(box: Docker, tmp_path: Path) -> None:
