@@ -19,6 +19,9 @@ from clock import Clock
 from measure import dev_score
 from recipes import NoRecipeError, examples
 
+LEAST_TO_MEASURE = 200.0
+"""Seconds of a session below which training gains more than a choice among its checkpoints."""
+
 
 def main() -> int:
     """The whole session."""
@@ -32,6 +35,9 @@ def main() -> int:
     seed, clock, final = int(os.environ["PTB_SEED"]), Clock.of_session(), workspace / "final_model"
     bench = Bench(Path(os.environ["PTB_BENCH"]))
     print(f"Task {bench.task}, {clock.left():.0f} s to work with.")
+    if clock.left() < LEAST_TO_MEASURE and not args.no_measuring:
+        print("Too little to measure anything: all of it goes into the training.")
+        args.no_measuring = True
     training.submit(base, final)
     print("Submitted the base model for now.")
     with tempfile.TemporaryDirectory(dir=workspace, prefix=".sft-") as work:

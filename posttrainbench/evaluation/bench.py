@@ -16,7 +16,7 @@ from posttrainbench.strict import Value, disk, write_bytes, write_json, write_li
 SEED = 0
 """Orders the questions for limits, and seeds sampling: the same for every run, so that runs share questions."""
 
-EVALUATOR = ("cell.py", "cell_answers.py", "cell_decoding.py", "cell_engine.py")
+EVALUATOR = ("cell.py", "cell_answers.py", "cell_decoding.py", "cell_engine.py", "cell_generate.py")
 """The program that scores, and its parts."""
 
 Rows = Mapping[str, Sequence[Mapping[str, Any]]]

@@ -13,8 +13,10 @@ from pathlib import Path
 from typing import Any
 
 if __package__:
+    from posttrainbench.evaluation import cell_generate
     from posttrainbench.evaluation.cell_answers import Asked, say, seed_of
 else:
+    import cell_generate  # type: ignore[import-not-found, no-redef]
     from cell_answers import Asked, say, seed_of  # type: ignore[import-not-found, no-redef]
 
 TINY_PARAMETERS, SMALL_PARAMETERS = 20_000_000, 1_000_000_000
@@ -22,8 +24,6 @@ BATCH = {"hf": 32, "vllm": 256}
 """Questions at a time unless a caller says otherwise."""
 MEMORY = 0.9
 """Share of a GPU's memory that vLLM takes unless a caller says otherwise."""
-LEAST_SHARED = 16
-"""Tokens that a batch's prompts must have in common to be worth computing apart."""
 USED_UP = ("out of memory", "not enough memory", "can't allocate memory", "cannot allocate memory")
 
 Answers = Iterator[list[tuple[Asked, str]]]
@@ -191,47 +191,6 @@ def bare(model: Path, folder: Path) -> None:
     (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
 
 
-def begun(model: Any, context: Any, attention_mask: Any) -> tuple[Any, dict[str, Any]]:
-    """A batch with what all its prompts begin with computed once, as generate() takes it: the tokens, and its further
-    arguments. Worked examples are most of a prompt, and the same in all. The padding then stands after the shared
-    tokens, where attention leaves it out and positions do not count it; so the answers differ by rounding alone.
-
-    Layers that look back over a window count the padding in it: for such models nothing is shared."""
-    torch = importlib.import_module("torch")
-    given = {"attention_mask": attention_mask}
-    prompts = [row[mask.bool()] for row, mask in zip(context, attention_mask, strict=True)]
-    # Of each prompt at least one token is left: its logits give the first word of the answer.
-    most = min(map(len, prompts)) - 1
-    heads = torch.stack([one[:most] for one in prompts])
-    shared = int((heads == heads[0]).all(0).cumprod(0).sum())
-    if len(prompts) < 2 or shared < LEAST_SHARED:
-        return context, given
-    beginning = prompts[0][None, :shared]
-    with torch.inference_mode():
-        cache = model(beginning, use_cache=True, logits_to_keep=1).past_key_values
-    if any(type(layer).__name__ != "DynamicLayer" for layer in cache.layers):
-        return context, given
-    cache.batch_repeat_interleave(len(prompts))
-    tokens, mask = context.clone(), torch.ones_like(attention_mask)
-    tokens[:, :shared] = beginning
-    for number, prompt in enumerate(prompts):
-        gap = context.shape[1] - len(prompt)
-        tokens[number, shared : shared + gap] = context[number, 0]
-        tokens[number, shared + gap :] = prompt[shared:]
-        mask[number, shared : shared + gap] = 0
-    return tokens, {"attention_mask": mask, "past_key_values": cache}
-
-
-def sharing(lm: Any) -> Any:
-    """lm-eval's own model, that computes once what all prompts of a batch begin with."""
-
-    def generate(self: Any, context: Any, attention_mask: Any, **settings: Any) -> Any:
-        tokens, given = begun(self.model, context, attention_mask)
-        return lm._model_generate(self, context=tokens, **given, **settings)
-
-    return type("Sharing", (lm,), {"_model_generate": generate})
-
-
 class Hf:
     """transformers, a batch at a time, the longest prompts first. Under greedy decoding an answer depends on its batch
     by rounding alone; a batch of sampled answers is seeded by what is in it. So the same batches give the same answers,
@@ -248,7 +207,7 @@ class Hf:
         model = load_weights(wanted, device)
         check_tokens([tokens for _, tokens in lengths], model)
         self.order = {one.key: (-length, one.prompt) for one, (length, _) in zip(asked, lengths, strict=True)}
-        self.lm = sharing(importlib.import_module("lm_eval.models.huggingface").HFLM)(
+        self.lm = cell_generate.sparing(importlib.import_module("lm_eval.models.huggingface").HFLM)(
             pretrained=model, tokenizer=wanted.tokenizer, batch_size=batch, trust_remote_code=False
         )
         self.facts = {"device": str(self.lm.device), "dtype": str(model.dtype).removeprefix("torch.")}

@@ -8,6 +8,7 @@ nothing of the package. Tests import `random_model` directly.
 """
 
 import argparse
+import functools
 import json
 import os
 import random
@@ -105,10 +106,14 @@ def from_gguf(file: Path, folder: Path) -> None:
     bfloat16 rather than float32 halves the disk and the time to hash and load; what its rounding changes is far below
     what the quantisation to 4 bits had already changed.
     """
+    import gguf
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
     from transformers.utils.quantization_config import GgufConfig
 
+    # transformers parses the file three times, and makes the table of all names anew for each of the model's modules.
+    gguf.GGUFReader = functools.cache(gguf.GGUFReader)
+    gguf.get_tensor_name_map = functools.cache(gguf.get_tensor_name_map)
     folder.mkdir(parents=True, exist_ok=True)
     place = {"pretrained_model_name_or_path": str(file.parent), "gguf_file": file.name, "local_files_only": True}
     tokenizer = AutoTokenizer.from_pretrained(**place)
