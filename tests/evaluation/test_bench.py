@@ -19,6 +19,7 @@ def test_the_agents_bench_holds_exactly_these_files(tmp_path: Path) -> None:
         "cell_answers.py",
         "cell_decoding.py",
         "cell_engine.py",
+        "cell_generate.py",
         "chat_template.jinja",
         "lm_eval.yaml",
         "questions.jsonl",
