@@ -8,6 +8,7 @@ from posttrainbench.evaluation import cell_generate
 
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
+torch.set_num_threads(1)  # Beside other tests, threads would wait for each other.
 
 SIZES = {"vocab_size": 97, "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 3}
 CONFIGS = {"Llama": "LlamaConfig", "Qwen3": "Qwen3Config", "Gemma3": "Gemma3TextConfig"}
