@@ -34,7 +34,10 @@ def podman(engine: Engine) -> Iterator[Engine]:
         own = [tool, "--root", f"{name}/root", "--runroot", f"{name}/run"]
         address = f"unix://{name}/podman.sock"
         with Path(name, "log").open("wb") as log:
-            service = subprocess.Popen([*own, "system", "service", "-t", "0", address], stdout=log, stderr=log)
+            # Its containers' monitors note there what the kernel ended for memory.
+            service = subprocess.Popen(
+                [*own, "system", "service", "-t", "0", address], stdout=log, stderr=log, cwd=name
+            )
         try:
             answering(Engine(address), service, Path(name, "log"))
             with subprocess.Popen(["docker", "save", BASE], stdout=subprocess.PIPE) as saved:
