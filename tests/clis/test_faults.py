@@ -83,7 +83,8 @@ def test_a_budget_ends_the_agent_and_not_the_run(tmp_path: Path) -> None:
 
 def test_a_key_that_is_refused_is_our_failure(tmp_path: Path) -> None:
     with Provider(script(*LONG, key="another"), tmp_path / "provider.jsonl") as provider:
-        record = run("codex", provider, tmp_path, times=0)
+        # The other agents ask again for minutes before they believe it.
+        record = run("gemini", provider, tmp_path, times=0)
     assert record["outcome"] == "infrastructure"
     assert "auth" in record["reason"]
     assert of(record, tmp_path).record.exists()
