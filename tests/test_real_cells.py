@@ -44,7 +44,7 @@ def test_a_real_gsm8k_run_is_reported_as_it_is(tmp_path: Path) -> None:
     if not (DATA / "gsm8k").is_dir():
         assert "data" not in os.environ.get("PTB_REQUIRE", "").split(","), f"{DATA} holds no gsm8k"
         pytest.skip(f"{DATA} holds no gsm8k; set PTB_TEST_DATA")
-    record = run("--agent", "sft", *GSM8K, "--data-dir", str(DATA), "--limit", "16", cwd=tmp_path)
+    record = run("--agent", "sft", *GSM8K, "--data-dir", str(DATA), "--limit", "16", "--hours", "0.07", cwd=tmp_path)
     assert record["outcome"] == "scored"
     assert record["scores"]["n"] == 16
     assert record["session"]["exit_code"] == 0
