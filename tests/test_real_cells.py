@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from driving import folder, ptb
+from driving import ptb
 
 DATA = Path(os.environ.get("PTB_TEST_DATA") or Path(__file__).parent.parent.parent / "shared" / "data")
 BFCL = ["--task", "bfcl-simple", "--model", "smollm2-135m", "--protocol", "smoke", "--json"]
@@ -48,6 +48,5 @@ def test_a_real_gsm8k_run_is_reported_as_it_is(tmp_path: Path) -> None:
     assert record["outcome"] == "scored"
     assert record["scores"]["n"] == 16
     assert record["session"]["exit_code"] == 0
-    assert "development questions" in (folder(record, tmp_path) / "session" / "output.log").read_text()
     # A model of this size stays near zero on these questions, trained or not: the claim is that it is measured.
     assert record["scores"]["gain"]["low"] <= record["scores"]["gain"]["value"] <= record["scores"]["gain"]["high"]
