@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from driving import ptb
+from driving import folder, ptb
 
 DATA = Path(os.environ.get("PTB_TEST_DATA") or Path(__file__).parent.parent.parent / "shared" / "data")
 BFCL = ["--task", "bfcl-simple", "--model", "smollm2-135m", "--protocol", "smoke", "--json"]
@@ -44,9 +44,11 @@ def test_a_real_gsm8k_run_is_reported_as_it_is(tmp_path: Path) -> None:
     if not (DATA / "gsm8k").is_dir():
         assert "data" not in os.environ.get("PTB_REQUIRE", "").split(","), f"{DATA} holds no gsm8k"
         pytest.skip(f"{DATA} holds no gsm8k; set PTB_TEST_DATA")
-    record = run("--agent", "sft", *GSM8K, "--data-dir", str(DATA), "--limit", "16", "--hours", "0.07", cwd=tmp_path)
+    # Longer than smoke's session, in which sft only trains.
+    record = run("--agent", "sft", *GSM8K, "--data-dir", str(DATA), "--limit", "16", "--hours", "0.15", cwd=tmp_path)
     assert record["outcome"] == "scored"
     assert record["scores"]["n"] == 16
     assert record["session"]["exit_code"] == 0
+    assert "development questions" in (folder(record, tmp_path) / "session" / "output.log").read_text()
     # A model of this size stays near zero on these questions, trained or not: the claim is that it is measured.
     assert record["scores"]["gain"]["low"] <= record["scores"]["gain"]["value"] <= record["scores"]["gain"]["high"]

@@ -76,6 +76,16 @@ def test_it_learns_and_leaves_a_model_in_the_base_s_form(tmp_path: Path) -> None
 
 
 @pytest.mark.slow
+def test_a_short_session_is_all_training(tmp_path: Path) -> None:
+    environment = lay(tmp_path) | {"PTB_DEADLINE": str(time.monotonic() + 150)}
+    done = session(environment, "--method", "full", "--steps", "3")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "all of it goes into the training" in done.stdout and "development questions" not in done.stdout
+    final = load_file(tmp_path / "workspace" / "final_model" / "model.safetensors")
+    assert any((final[name] != value).any() for name, value in load_file(tmp_path / "model/model.safetensors").items())
+
+
+@pytest.mark.slow
 def test_adapters_are_merged_into_the_base_s_own_weights(tmp_path: Path) -> None:
     environment = lay(tmp_path)
     base, final = tmp_path / "model", tmp_path / "workspace" / "final_model"
